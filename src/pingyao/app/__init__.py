@@ -1,0 +1,1 @@
+"""Composition only: wiring and the command line."""

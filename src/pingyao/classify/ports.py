@@ -1,0 +1,58 @@
+"""What classification needs from outside."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pyarrow as pa
+
+from pingyao.classify.model import Table, Unread
+
+
+class Source(Protocol):
+    """Something that can be scanned, opened read-only.
+
+    A source never writes, never shows its password, and bounds its memory: batches hold at most
+    65,536 rows or about 64 MiB, whichever comes first.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name shown and stored, free of credentials."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The kind of source, e.g. ``postgresql`` or ``csv``."""
+        ...
+
+    def tables(self) -> Iterator[Table | Unread]:
+        """Yields every table in a stable order; what cannot be described comes as `Unread`."""
+        ...
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of a table, columns named and ordered as in ``table.columns``.
+
+        Args:
+            table: one that `tables` yielded.
+            limit: at most this many rows, spread over the table where the source can.
+
+        Raises:
+            PingyaoError: what went wrong and the remedy; rows already yielded stay valid.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of connections and files."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how a scan goes on."""
+
+    def table(self, name: str, estimated_rows: int | None) -> None:
+        """A table begins."""
+        ...
+
+    def rows(self, count: int) -> None:
+        """So many more rows of the current table were read."""
+        ...

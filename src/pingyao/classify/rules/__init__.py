@@ -1,0 +1,1 @@
+"""Algorithms of classification: pure functions over names, Arrow batches and labels."""

@@ -1,0 +1,1 @@
+"""Readers of what can be scanned: databases, files and DDL dumps."""

@@ -1,0 +1,1 @@
+"""The words every room speaks: labels, citations, evidence events, errors. Pure."""

@@ -1,0 +1,1 @@
+"""Adapters every room shares: database, files, reports, terminal, settings, languages."""
