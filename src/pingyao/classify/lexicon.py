@@ -1,0 +1,92 @@
+"""Reads the vocabulary of field names from its data file, once."""
+
+from functools import cache
+from importlib.resources import files
+
+from pingyao.classify.rules.phrase import Lexicon, Term, segment
+
+_FILE = "lexicon.txt"
+
+
+@cache
+def load_lexicon() -> Lexicon:
+    """Returns the shipped vocabulary with the pinyin of every Chinese form."""
+    text = files("pingyao.classify.data").joinpath(_FILE).read_text("utf-8")
+    return parse(text)
+
+
+def parse(text: str) -> Lexicon:
+    """Builds a lexicon from the lines ``中文词形 | English forms | tags``.
+
+    A form keeps the first term that names it, so the order of the file is its precedence. Lines
+    starting with ``=`` list whole phrases whose pinyin initials go before anything put together.
+    """
+    from pypinyin import Style, lazy_pinyin
+
+    chinese: dict[str, Term] = {}
+    english: dict[str, Term] = {}
+    initials: dict[str, tuple[Term, ...]] = {}
+    spelled: dict[str, Term] = {}
+    whole: list[str] = []
+    version = ""
+    for line in text.splitlines():
+        if line.startswith("# version:"):
+            version = line.partition(":")[2].strip()
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("="):
+            whole += line[1:].split()
+            continue
+        forms, abbreviations, tags = (part.split() for part in line.split("|"))
+        term = _term(forms[0], tags)
+        for form in forms:
+            if form.isascii():
+                english.setdefault(form.lower(), term)
+                continue
+            chinese.setdefault(form.lower(), term)
+            if len(form) >= 2 and not any(c.isascii() for c in form):
+                syllables = lazy_pinyin(form, style=Style.NORMAL)
+                initials.setdefault("".join(s[0] for s in syllables), (term,))
+                spelled.setdefault("".join(syllables), term)
+        for form in abbreviations:
+            english.setdefault(form.replace("_", "").lower(), term)
+    longest = max(map(len, chinese))
+    for form in whole:
+        terms, _ = segment(form, chinese, longest)
+        initials["".join(s[0] for s in lazy_pinyin(form, style=Style.NORMAL))] = tuple(terms)
+    return Lexicon(
+        version=version,
+        chinese=chinese,
+        english=english,
+        initials=initials,
+        spelled=spelled,
+        longest=longest,
+        typos=_deletions(english),
+    )
+
+
+def _term(name: str, tags: list[str]) -> Term:
+    by_kind: dict[str, list[str]] = {}
+    for tag in tags:
+        kind, _, value = tag.partition(":")
+        by_kind.setdefault(kind, []).append(value)
+    one = {kind: (values[0] if values else "") for kind, values in by_kind.items()}
+    return Term(
+        name=name,
+        head=one.get("h", ""),
+        type=one.get("y", ""),
+        entities=frozenset(by_kind.get("e", ())),
+        subject=one.get("s", ""),
+        themes=frozenset(by_kind.get("t", ())),
+        state=one.get("x", ""),
+    )
+
+
+def _deletions(english: dict[str, Term]) -> dict[str, Term]:
+    """Every long form with one letter left out: two words one typo apart share such a key."""
+    result: dict[str, Term] = {}
+    for form, term in english.items():
+        if len(form) >= 6 and form.isalpha():
+            for i in range(len(form)):
+                result.setdefault(form[:i] + form[i + 1 :], term)
+    return result

@@ -1,0 +1,296 @@
+"""What names, comments and declared types say of a column, before any value is read."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from pingyao.classify.model import Column, Evidence, Subject, Table
+from pingyao.classify.rules.phrase import (
+    Lexicon,
+    Phrase,
+    Term,
+    read_comment,
+    read_name,
+    speaks_pinyin,
+)
+
+
+class Absorb(msgspec.Struct, frozen=True):
+    """Types that keep their meaning when one of these heads follows: 手机 + 号码."""
+
+    head: frozenset[str]
+    types: frozenset[str]
+
+
+class Compose(msgspec.Struct, frozen=True):
+    """A head and what it belongs to make a type: 合同 + 编号.
+
+    Attributes:
+        near: entities of the nearest term before the head.
+        col: entities of which one must stand anywhere in the phrase as well.
+        subject: subjects it is limited to.
+    """
+
+    head: frozenset[str]
+    near: frozenset[str]
+    type: str
+    col: frozenset[str] = frozenset()
+    subject: frozenset[str] = frozenset()
+
+
+class FromTable(msgspec.Struct, frozen=True):
+    """A head with nothing before it takes its type from the table's theme."""
+
+    head: frozenset[str]
+    themes: frozenset[str]
+    type: str
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """The rules by which terms make types; a data pack."""
+
+    pack: str
+    version: str
+    heads: dict[str, str]
+    absorb: tuple[Absorb, ...]
+    compose: tuple[Compose, ...]
+    table: tuple[FromTable, ...]
+    bare: dict[str, str]
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a table is about.
+
+    Attributes:
+        entities: what its name and comment speak of.
+    """
+
+    themes: frozenset[str] = frozenset()
+    entities: frozenset[str] = frozenset()
+    subject: Subject = "none"
+    pinyin: bool = False
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What the metadata says of one column.
+
+    Attributes:
+        entities: what its name and comment speak of.
+        states: uses and states heard, e.g. ``masked``.
+        subject: whose data it is.
+    """
+
+    evidence: tuple[Evidence, ...]
+    subject: Subject
+    entities: frozenset[str]
+    states: frozenset[str]
+    heads: frozenset[str]
+
+
+_NEUTRAL = frozenset({"unit", "masked", "hashed", "old", "public", "period", "link"})
+_SYSTEM_THEMES = ("log", "dict", "permission", "config", "system", "demo", "sms", "notice")
+_PERSON_TYPES = frozenset(
+    {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
+)
+_COMPANY_ENTITIES = frozenset({"profile", "finstat", "license", "management"})
+_SUBJECTS: dict[str, Subject] = {
+    "person": "person",
+    "organisation": "organisation",
+    "staff": "staff",
+    "system": "system",
+}
+
+_BOOLEAN = re.compile(r"(?i)^(bool|boolean|bit)\b")
+_DATE = re.compile(r"(?i)^(date|datetime|timestamp|time|year|smalldatetime)\b")
+_DECIMAL = re.compile(
+    r"(?i)^(decimal|numeric|number|money|float|double|real|d)\s*\(?\d*[.,]\s*[1-9]"
+)
+_BLOB = re.compile(r"(?i)^(.*blob|bytea|raw|image|binary|varbinary)\b")
+_LONG = re.compile(r"(?i)^(.*text|clob|longvarchar|.*char2?\s*\((\d{4,})(\s*char)?\))")
+_SHORT = re.compile(r"(?i)^(char2?\s*\([1-4]\)|tinyint|c[1-4]$)")
+
+
+def read_context(table: Table, lexicon: Lexicon) -> Context:
+    """Reads what a table is about from its name, its comment and the company its columns keep."""
+    pinyin = speaks_pinyin([c.name for c in table.columns], lexicon)
+    comment = read_comment(table.comment, lexicon)
+    name = read_name(table.name, lexicon, prefer_pinyin=pinyin)
+    terms = (*comment.terms, *name.terms)
+    themes = frozenset(t for term in terms for t in term.themes)
+    entities = frozenset(e for term in terms for e in term.entities)
+    return Context(
+        themes=themes,
+        entities=entities,
+        subject=_table_subject(table, terms, themes, lexicon, pinyin),
+        pinyin=pinyin,
+    )
+
+
+def _table_subject(
+    table: Table,
+    terms: Sequence[Term],
+    themes: frozenset[str],
+    lexicon: Lexicon,
+    pinyin: bool,
+) -> Subject:
+    said = {term.subject for term in terms if term.subject}
+    person = organisation = 0
+    for column in table.columns[:400]:
+        for term in (
+            *read_comment(column.comment, lexicon).terms,
+            *read_name(column.name, lexicon, prefer_pinyin=pinyin).terms,
+        ):
+            person += term.type in _PERSON_TYPES
+            organisation += bool(term.entities & _COMPANY_ENTITIES)
+    if "staff" in said or "staff" in themes:
+        return "staff"
+    if "person" in said and "organisation" not in said:
+        return "person"
+    if "organisation" in said:
+        return "organisation"
+    for theme in _SYSTEM_THEMES:
+        if theme in themes and person < 2:
+            return "system"
+    if themes & {"product", "marketing", "cms"}:
+        return "none"
+    if "branch" in {e for term in terms for e in term.entities}:
+        return "organisation"
+    if organisation > person:
+        return "organisation"
+    if "customer" in themes or person:
+        return "person"
+    return "organisation" if themes else "none"
+
+
+def read_columns(
+    table: Table, context: Context, lexicon: Lexicon, grammar: Grammar
+) -> tuple[Reading, ...]:
+    """Reads every column of a table, one `Reading` each."""
+    return tuple(_read(column, context, lexicon, grammar) for column in table.columns)
+
+
+def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) -> Reading:
+    comment = read_comment(column.comment, lexicon)
+    name = read_name(column.name, lexicon, prefer_pinyin=context.pinyin)
+    main = comment if comment.quality >= 0.5 else name
+    terms = (*comment.terms, *name.terms)
+    subject = _subject(main, context)
+    evidence: list[Evidence] = []
+    # A name in Chinese says as much as a comment does.
+    named = 4.5 if column.name.isascii() else 6.0
+    for origin, phrase, strength in (("comment", comment, 6.0), ("name", name, named)):
+        if not phrase.terms:
+            continue
+        kind, sure, rule = compose(phrase, subject, context, grammar)
+        if not kind:
+            continue
+        weight = strength * sure * phrase.quality
+        evidence.append(
+            Evidence(
+                origin="comment" if origin == "comment" else "name",
+                type=kind,
+                weight=round(weight, 3),
+                code=f"{origin}.{rule}",
+                args={"terms": "·".join(t.name for t in phrase.terms)[:80]},
+            )
+        )
+    evidence += declared(column.declared_type)
+    return Reading(
+        evidence=tuple(evidence),
+        subject=subject,
+        entities=frozenset(e for term in terms for e in term.entities),
+        states=frozenset(term.state for term in terms if term.state),
+        heads=frozenset(term.head for term in main.terms[-1:] if term.head),
+    )
+
+
+def _subject(phrase: Phrase, context: Context) -> Subject:
+    """The last term that names a subject decides; the table does where none does."""
+    for term in reversed(phrase.terms):
+        if "counterparty" in term.entities:
+            return "organisation" if context.subject != "person" else "person"
+        if term.subject:
+            return _SUBJECTS[term.subject]
+    return context.subject
+
+
+def compose(
+    phrase: Phrase, subject: Subject, context: Context, grammar: Grammar
+) -> tuple[str, float, str]:
+    """Composes the data type a phrase names.
+
+    Returns:
+        The type id (empty if the phrase names none), how sure 0–1, and the rule that told it:
+        ``direct``, ``composed``, ``table``, ``head`` or ``bare``.
+    """
+    terms = [t for t in phrase.terms if t.state not in _NEUTRAL]
+    if not terms:
+        return "", 0.0, "none"
+    if terms[0].head == "flag" and len(terms) > 1:
+        return grammar.heads["flag"], 1.0, "head"
+    last = terms[-1]
+    if last.state == "event" and len(terms) > 1 and any(t.type or t.entities for t in terms[:-1]):
+        return grammar.heads["flag"], 0.7, "head"
+    body = [t for t in terms if t.state not in ("bookkeeping", "event")]
+    if not body:
+        return ("date_time", 0.3, "bare") if last.state == "bookkeeping" else ("", 0.0, "none")
+    last = body[-1]
+    if last.type and last.head == "":
+        return last.type, 1.0, "direct"
+    if last.head:
+        return _headed(body, last, subject, context, grammar)
+    for entity in sorted(last.entities):
+        if entity in grammar.bare:
+            return grammar.bare[entity], 0.65, "bare"
+    return "", 0.0, "none"
+
+
+def _headed(
+    body: Sequence[Term], last: Term, subject: Subject, context: Context, grammar: Grammar
+) -> tuple[str, float, str]:
+    before = body[:-1]
+    if before and before[-1].type:
+        for rule in grammar.absorb:
+            if last.head in rule.head and before[-1].type in rule.types:
+                return before[-1].type, 1.0, "direct"
+    everything = frozenset(e for t in body for e in t.entities)
+    for term in reversed(before):
+        for rule in grammar.compose:
+            if (
+                last.head in rule.head
+                and rule.near & term.entities
+                and (not rule.col or rule.col & everything)
+                and (not rule.subject or subject in rule.subject)
+            ):
+                return rule.type, 1.0, "composed"
+    if last.type:
+        return last.type, 1.0, "direct"
+    if not any(t.entities or t.type for t in before):
+        for rule in grammar.table:
+            if last.head in rule.head and rule.themes & context.themes:
+                return rule.type, 0.7, "table"
+    sure = 0.9 if last.head in ("date", "flag", "status", "kind", "count", "balance") else 0.6
+    return grammar.heads[last.head], sure, "head"
+
+
+def declared(declared_type: str) -> list[Evidence]:
+    """Weighs the source's own type name: a bit is a flag, a date a date, a blob no amount."""
+    kind = declared_type.strip()
+    rows: list[tuple[str, float]] = []
+    if _BOOLEAN.match(kind):
+        rows = [("status_flag_type_code", 3.0)]
+    elif _DATE.match(kind):
+        rows = [("date_time", 3.0), ("birth_date", 1.5)]
+    elif _BLOB.match(kind):
+        rows = [("media_file", 1.5), ("biometric", 0.5), ("free_text_remark", 0.5)]
+    elif _LONG.match(kind):
+        rows = [("free_text_remark", 1.2)]
+    elif _DECIMAL.match(kind):
+        rows = [("amount_balance", 0.8), ("transaction_amount", 0.8), ("interest_rate", 0.3)]
+    elif _SHORT.match(kind):
+        rows = [("status_flag_type_code", 0.8)]
+    return [
+        Evidence("declared", type_, weight, "declared.type", {"declared": kind[:40]})
+        for type_, weight in rows
+    ]
