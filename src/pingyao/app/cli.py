@@ -1,0 +1,31 @@
+"""The command line: ``pingyao``. Everything heavy is imported by the command that needs it."""
+
+import sys
+
+from cyclopts import App
+
+from pingyao.kernel.errors import PingyaoError
+
+app = App(
+    name="pingyao",
+    help="平遥：金融数据的分类分级、保护与智能使用 · security and intelligent use of financial data",
+    version_flags=["--version"],
+)
+_COMMANDS = {
+    "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
+}
+for _name, (_path, _help) in _COMMANDS.items():
+    app.command(_path, name=_name, help=_help)
+
+
+def main() -> None:
+    """Runs the command line; errors become exit codes with their remedy on stderr."""
+    try:
+        app()
+    except PingyaoError as error:
+        from pingyao.platform.term import print_error
+
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,95 @@
+"""Wires the rooms into the commands of the command line."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pingyao.classify.knowledge import load_knowledge
+from pingyao.classify.model import Coverage, ScanResult
+from pingyao.classify.service import scan as run_scan
+from pingyao.classify.sources.open import open_source
+from pingyao.kernel.errors import Invalid
+from pingyao.kernel.labels import PersonalClass
+
+_FAILED_GATE = 1
+
+
+def scan(
+    source: str,
+    /,
+    *,
+    report: Annotated[Path | None, Parameter(help="报告目录：写入工作簿、网页与 JSON")] = None,
+    sample: Annotated[int | None, Parameter(help="每张表至多读取的行数；默认全量读取")] = None,
+    metadata_only: Annotated[bool, Parameter(help="只看元数据，不读取任何取值", negative="")] = False,
+    pack: Annotated[tuple[Path, ...], Parameter(help="本机构规则包，可重复给出")] = (),
+    json: Annotated[bool, Parameter(help="把结果以 JSON 写到标准输出", negative="")] = False,
+    fail_on: Annotated[str | None, Parameter(help="发现该类别及以上即以退出码 1 结束：C1–C3 或 L2–L5")] = None,
+) -> None:
+    """扫描数据源，逐列分类分级，并给出依据。
+
+    SOURCE：数据库地址（postgresql://、mysql://）、SQLite/DuckDB 文件、CSV/Excel/Parquet/JSONL/文本/
+    docx 文件或目录、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
+    PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
+    """
+    from pingyao.platform.term import print_summary, scan_progress
+
+    if sample is not None and (sample < 1 or metadata_only):
+        raise Invalid(
+            "scan.bad_option", "--sample 应为正整数，且不能与 --metadata-only 同用", "请只保留其一"
+        )
+    gate = _gate(fail_on)
+    coverage: Coverage = "metadata" if metadata_only else "sample" if sample else "full"
+    knowledge = load_knowledge(pack)
+    opened = open_source(source)
+    try:
+        with scan_progress(enabled=not json) as progress:
+            result = run_scan(
+                opened, knowledge, coverage=coverage, sample_rows=sample, progress=progress
+            )
+    finally:
+        opened.close()
+    if report is not None:
+        _write_reports(result, report)
+    if json:
+        from pingyao.classify.formats.report_json import encode_json
+
+        sys.stdout.buffer.write(encode_json(result) + b"\n")
+    else:
+        print_summary(result, report)
+    if gate is not None and gate(result):
+        sys.exit(_FAILED_GATE)
+
+
+def _write_reports(result: ScanResult, folder: Path) -> None:
+    from pingyao.classify.formats.report_html import write_html
+    from pingyao.classify.formats.report_json import write_json
+    from pingyao.classify.formats.report_xlsx import write_xlsx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(result, folder / "result.json")
+    write_xlsx(result, folder / "report.xlsx")
+    write_html(result, folder / "report.html")
+
+
+def _gate(limit: str | None):
+    """Returns what decides whether a result passes ``--fail-on``."""
+    if limit is None:
+        return None
+    name = limit.upper()
+    if name in ("C1", "C2", "C3"):
+        bound = PersonalClass[name]
+        return lambda result: any(
+            v.labels.personal >= bound for t in result.tables for v in t.columns
+        )
+    if name in ("L2", "L3", "L4", "L5"):
+        level = int(name[1])
+        return lambda result: any(
+            v.labels.level >= level or (level == 5 and v.labels.proposed_important)
+            for t in result.tables
+            for v in t.columns
+        )
+    raise Invalid(
+        "scan.bad_option", f"--fail-on 不认识“{limit[:20]}”", "可用 C1、C2、C3 或 L2、L3、L4、L5"
+    )

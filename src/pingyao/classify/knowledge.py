@@ -1,0 +1,75 @@
+"""Everything a scan has to know, read from the packs once."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from pingyao.classify.lexicon import load_lexicon
+from pingyao.classify.model import PackRef
+from pingyao.classify.packs import load_book
+from pingyao.classify.rules.fuse import DataType
+from pingyao.classify.rules.grade import RuleBook
+from pingyao.classify.rules.leaf import LeafPack
+from pingyao.classify.rules.metadata import Grammar
+from pingyao.classify.rules.phrase import Lexicon
+
+
+class TypesPack(msgspec.Struct, frozen=True):
+    """The vocabulary of data types."""
+
+    pack: str
+    version: str
+    types: tuple[DataType, ...]
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """The packs in force: vocabulary, grammar, data types, leaf rules and the rule book."""
+
+    lexicon: Lexicon
+    grammar: Grammar
+    types: Mapping[str, DataType]
+    leaves: LeafPack
+    book: RuleBook
+    packs: tuple[PackRef, ...]
+
+    def family(self, type_: str) -> str:
+        """Returns the coarse type a type is counted under."""
+        return self.types[type_].family or type_
+
+
+def load_knowledge(overlays: Sequence[Path] = ()) -> Knowledge:
+    """Reads the shipped packs and the institution's own on top of them.
+
+    Raises:
+        Invalid: an overlay is not a valid pack; says where and how to mend it.
+    """
+    types, grammar, leaves = _shipped()
+    lexicon = load_lexicon()
+    book = load_book(overlays)
+    own = (
+        PackRef("lexicon", lexicon.version),
+        PackRef(grammar.pack, grammar.version),
+        PackRef(types.pack, types.version),
+        PackRef(leaves.pack, leaves.version),
+    )
+    return Knowledge(
+        lexicon=lexicon,
+        grammar=grammar,
+        types={t.id: t for t in types.types},
+        leaves=leaves,
+        book=book,
+        packs=(*own, *book.packs),
+    )
+
+
+@cache
+def _shipped() -> tuple[TypesPack, Grammar, LeafPack]:
+    data = files("pingyao.classify.data")
+    return (
+        msgspec.json.decode(data.joinpath("types.json").read_bytes(), type=TypesPack),
+        msgspec.json.decode(data.joinpath("compose.json").read_bytes(), type=Grammar),
+        msgspec.json.decode(data.joinpath("leaves.json").read_bytes(), type=LeafPack),
+    )
