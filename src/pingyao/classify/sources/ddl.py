@@ -10,8 +10,13 @@ from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources.encoding import open_text
 
 _LONGEST_STATEMENT = 4 * 1024 * 1024
-_STARTS = re.compile(r"(?is)^\s*(create\s+(?:global\s+|local\s+|temp\w*\s+|unlogged\s+|foreign\s+|external\s+|column\s+|row\s+|huge\s+)*table|comment\s+on)\b")
-_SKIPPED = re.compile(r"(?i)^\s*(insert|replace|copy|lock|unlock|set|drop|use|begin|commit|start|grant|select)\b")
+_STARTS = re.compile(
+    r"(?is)^\s*(create\s+(?:(?:global|local|temp\w*|unlogged|foreign|external|huge)\s+)*table"
+    r"|comment\s+on)\b"
+)
+_SKIPPED = re.compile(
+    r"(?i)^\s*(insert|replace|copy|lock|unlock|set|drop|use|begin|commit|start|grant|select)\b"
+)
 _TOKEN = re.compile(
     r"""--[^\n]*|\#[^\n]*|/\*.*?\*/|'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]"""
     r"""|[A-Za-z_$\u0080-\uffff][\w$\u0080-\uffff\#]*|\d+|[(),.;=]|[^\s]""",
@@ -51,7 +56,7 @@ class DdlSource:
             if words[:2] == ["comment", "on"]:
                 comments.append(tuple(tokens))
                 continue
-            table = _create(tokens, statement)
+            table = _create(tokens)
             if isinstance(table, Table):
                 tables[f"{table.schema}.{table.name}".lower()] = table
             else:
@@ -135,6 +140,14 @@ def _ends(line: str, quote: str) -> tuple[bool, str]:
     return False, quote
 
 
+def read_create(statement: str) -> Table | str:
+    """Reads one CREATE TABLE statement; returns the reason as text when it has no columns."""
+    tokens = _tokens(statement)
+    if "table" not in (t.lower() for t in tokens[:6]):
+        return "不是建表语句"
+    return _create(tokens)
+
+
 def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
@@ -154,7 +167,7 @@ def _remark(token: str) -> bool:
     return token.startswith(("--", "/*", "#"))
 
 
-def _create(tokens: list[str], statement: str) -> Table | str:
+def _create(tokens: list[str]) -> Table | str:
     """Reads a CREATE TABLE; returns why not when it has no list of columns."""
     words = [t for t in tokens if not _remark(t)]
     at = next(i for i, t in enumerate(words) if t.lower() == "table") + 1

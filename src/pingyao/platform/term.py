@@ -1,0 +1,66 @@
+"""The terminal: progress and errors on stderr, text made safe to show."""
+
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pingyao.kernel.errors import PingyaoError
+
+_VISIBLE_CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
+
+
+def safe(text: str, limit: int = 80) -> str:
+    """Returns untrusted text fit for a terminal: controls and direction marks made visible."""
+    shown = text[: limit * 4].translate(_VISIBLE_CONTROL)
+    shown = "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) == "Cf" else c for c in shown)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def print_error(error: PingyaoError) -> None:
+    """Prints what went wrong and what to do about it."""
+    lines = [f"{error.title}：{safe(error.detail, 400)}"]
+    if error.remedy:
+        lines.append(f"处理办法：{safe(error.remedy, 400)}")
+    lines.append(f"代码：{error.code}")
+    print("\n".join(lines), file=sys.stderr)
+
+
+class TerminalProgress:
+    """Shows how a scan goes on; silent when there is no terminal to show it on."""
+
+    def __init__(self, bar: object) -> None:
+        self._bar = bar
+        self._task: object = None
+
+    def table(self, name: str, estimated_rows: int | None) -> None:
+        """Starts the next table."""
+        if self._bar is None:
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)  # type: ignore[attr-defined]  # rich, imported late
+        self._task = self._bar.add_task(safe(name, 40), total=estimated_rows)  # type: ignore[attr-defined]
+
+    def rows(self, count: int) -> None:
+        """Moves the bar on."""
+        if self._bar is not None:
+            self._bar.advance(self._task, count)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def scan_progress(*, enabled: bool) -> Iterator[TerminalProgress]:
+    """Gives a progress display on stderr for the time of a scan."""
+    if not enabled or not sys.stderr.isatty():
+        yield TerminalProgress(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} 行"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield TerminalProgress(bar)
