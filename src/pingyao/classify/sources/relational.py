@@ -1,0 +1,146 @@
+"""What the adapters of database servers share: connections to reuse, rows that arrive as CSV text.
+
+Both servers are asked to write rows as CSV themselves, and Arrow parses whole blocks of them: no
+row and no cell becomes a Python object, and one parser settles NULL, quoting and types for both.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from pingyao.classify.sources import limits
+
+BLOCK_BYTES = 8 * 1024 * 1024
+"""Bytes of text parsed at once, at least (the last row may exceed it)."""
+
+
+class Closable(Protocol):
+    """A connection, as far as the pool cares."""
+
+    def close(self) -> object:
+        """Ends the connection."""
+        ...
+
+
+class Connections[C: Closable]:
+    """Connections that are kept for the next table, unless something went wrong on them.
+
+    Args:
+        connect: opens one.
+    """
+
+    def __init__(self, connect: Callable[[], C]) -> None:
+        self._connect = connect
+        self._idle: list[C] = []
+
+    @contextmanager
+    def use(self) -> Iterator[C]:
+        """Lends a connection; one that failed, or whose reader left early, is closed for good."""
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Closes all that are idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class Field(msgspec.Struct, frozen=True):
+    """How a column travels.
+
+    Attributes:
+        name: of the column.
+        select: SQL that yields it as the parser expects it.
+        type: Arrow type it is parsed to; binary arrives as hexadecimal digits.
+    """
+
+    name: str
+    select: str
+    type: pa.DataType
+
+
+def parse_rows(text: bytes, fields: list[Field]) -> pa.RecordBatch:
+    """Parses CSV rows: an unquoted nothing is NULL, a quoted one the empty string.
+
+    Text that is not UTF-8 (a database that never declared its encoding) is read as GB18030, and
+    if it is not that either, what cannot be read becomes U+FFFD.
+
+    Raises:
+        pa.ArrowInvalid: when the text does not fit the fields.
+    """
+    positions = [str(number) for number in range(len(fields))]
+    wire = [pa.string() if pa.types.is_binary(field.type) else field.type for field in fields]
+    convert = csv.ConvertOptions(
+        column_types=dict(zip(positions, wire, strict=True)),
+        null_values=[""],
+        true_values=["t"],
+        false_values=["f"],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        text = _recoded(text)
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        csv.ReadOptions(column_names=positions, use_threads=False, block_size=len(text) + 1),
+        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert,
+    )
+    arrays = [column.combine_chunks() for column in table.columns]
+    arrays = [
+        _unhexed(array) if pa.types.is_binary(field.type) else array
+        for array, field in zip(arrays, fields, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=[field.name for field in fields])
+
+
+def blocks(rows: Iterable[bytes]) -> Iterator[bytes]:
+    """Joins pieces of text into blocks of about `BLOCK_BYTES` and at most `limits.ROWS` pieces."""
+    held: list[bytes] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row)
+        if size >= BLOCK_BYTES or len(held) >= limits.ROWS:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def cut(batch: pa.RecordBatch) -> bool:
+    """Tells whether a cell of the batch came cut at `limits.CELL_CHARACTERS`."""
+    if batch.nbytes < limits.CELL_CHARACTERS:
+        return False
+    strings = (column for column in batch.columns if pa.types.is_string(column.type))
+    return any(_longest(column) >= limits.CELL_CHARACTERS for column in strings)
+
+
+def _longest(column: pa.Array) -> int:
+    import pyarrow.compute as pc
+
+    return pc.max(pc.utf8_length(column)).as_py() or 0
+
+
+def _recoded(text: bytes) -> bytes:
+    try:
+        return text.decode("gb18030").encode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("utf-8", errors="replace").encode("utf-8")
+
+
+def _unhexed(array: pa.Array) -> pa.Array:
+    # Arrow has no kernel for this; binary values are short (limits.BINARY_BYTES) and rare.
+    values = (None if digits is None else bytes.fromhex(digits) for digits in array.to_pylist())
+    return pa.array(values, pa.binary())
