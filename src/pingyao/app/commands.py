@@ -33,7 +33,8 @@ def scan(
     docx 文件或目录、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
     PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
     """
-    from pingyao.platform.term import print_summary, scan_progress
+    from pingyao.classify.cli import print_summary
+    from pingyao.platform.term import scan_progress
 
     if sample is not None and (sample < 1 or metadata_only):
         raise Invalid(
@@ -57,7 +58,9 @@ def scan(
 
         sys.stdout.buffer.write(encode_json(result) + b"\n")
     else:
-        print_summary(result, report)
+        print_summary(result)
+        if report is not None:
+            print(f"报告：{report / 'report.html'}  工作簿：{report / 'report.xlsx'}")
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
 

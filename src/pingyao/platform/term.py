@@ -64,3 +64,15 @@ def scan_progress(*, enabled: bool) -> Iterator[TerminalProgress]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield TerminalProgress(bar)
+
+
+def print_table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Prints a table on stdout; every cell is made safe first."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*headers)
+    for row in rows:
+        table.add_row(*(escape(safe(cell, 48)) for cell in row))
+    Console().print(table)
