@@ -22,10 +22,14 @@ def scan(
     *,
     report: Annotated[Path | None, Parameter(help="报告目录：写入工作簿、网页与 JSON")] = None,
     sample: Annotated[int | None, Parameter(help="每张表至多读取的行数；默认全量读取")] = None,
-    metadata_only: Annotated[bool, Parameter(help="只看元数据，不读取任何取值", negative="")] = False,
+    metadata_only: Annotated[
+        bool, Parameter(help="只看元数据，不读取任何取值", negative="")
+    ] = False,
     pack: Annotated[tuple[Path, ...], Parameter(help="本机构规则包，可重复给出")] = (),
     json: Annotated[bool, Parameter(help="把结果以 JSON 写到标准输出", negative="")] = False,
-    fail_on: Annotated[str | None, Parameter(help="发现该类别及以上即以退出码 1 结束：C1–C3 或 L2–L5")] = None,
+    fail_on: Annotated[
+        str | None, Parameter(help="发现该类别及以上即以退出码 1 结束：C1–C3 或 L2–L5")
+    ] = None,
 ) -> None:
     """扫描数据源，逐列分类分级，并给出依据。
 

@@ -145,9 +145,7 @@ def _column(
     findings = values.findings(profile) if profile is not None else ()
     evidence = (*reading.evidence, *learnt, *seen)
     decision = decide(evidence, knowledge.types)
-    leaf = place(
-        decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves
-    )
+    leaf = place(decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves)
     masked = {"masked"} if any(e.code == "values.masked" for e in seen) else set[str]()
     item = Item(
         type=decision.type,

@@ -2,7 +2,7 @@
 
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from pingyao.kernel.errors import PingyaoError
@@ -48,7 +48,7 @@ class TerminalProgress:
 
 
 @contextmanager
-def scan_progress(*, enabled: bool) -> Iterator[TerminalProgress]:
+def scan_progress(*, enabled: bool) -> Generator[TerminalProgress]:
     """Gives a progress display on stderr for the time of a scan."""
     if not enabled or not sys.stderr.isatty():
         yield TerminalProgress(None)

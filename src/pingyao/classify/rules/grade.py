@@ -83,7 +83,9 @@ def settle(item: Item, labels: Labels, book: RuleBook) -> tuple[Labels, tuple[Ru
     """Completes tiers and proposals from a level and class, also after a person's decision.
 
     Args:
+        item: the column.
         labels: as graded, or with the level or class a person decided, level 5 included.
+        book: the rules in force.
     """
     changed, rulings = _stage("label", item, labels, book)
     return changed, tuple(rulings)
@@ -158,9 +160,7 @@ def _place(item: Item, book: RuleBook) -> tuple[Labels, list[Ruling]]:
     return Labels(), []
 
 
-def _stage(
-    stage: Stage, item: Item, labels: Labels, book: RuleBook
-) -> tuple[Labels, list[Ruling]]:
+def _stage(stage: Stage, item: Item, labels: Labels, book: RuleBook) -> tuple[Labels, list[Ruling]]:
     rulings: list[Ruling] = []
     for rule in book.rules[stage]:
         if _fits(rule.when, item, labels, book):
@@ -175,9 +175,7 @@ def _seen_clear(item: Item, book: RuleBook) -> bool:
     return any(book.families.get(f.type, f.type) == family and f.count for f in item.findings)
 
 
-def _found(
-    rule: Rule, item: Item, labels: Labels, book: RuleBook
-) -> tuple[Labels, list[Ruling]]:
+def _found(rule: Rule, item: Item, labels: Labels, book: RuleBook) -> tuple[Labels, list[Ruling]]:
     """Lets what was found inside the cells raise the column, and says how much it was."""
     family = book.families.get(item.type, item.type)
     hits = [

@@ -1,4 +1,4 @@
-"""Names and comments as sequences of known terms: camel, snake, pinyin, abbreviations, typos, Chinese."""
+"""Names and comments as sequences of known terms, in every style they are written in."""
 
 import re
 
@@ -178,11 +178,6 @@ def _word(word: str, lexicon: Lexicon, prefer_pinyin: bool) -> tuple[list[Term],
         return [lexicon.english[word[:-1]]], 1.0
     if word in lexicon.spelled:
         return [lexicon.spelled[word]], 0.9
-    if len(word) >= 6:
-        for key in (word, *(word[:i] + word[i + 1 :] for i in range(len(word)))):
-            term = lexicon.english.get(key) or lexicon.typos.get(key)
-            if term is not None:
-                return [term], 0.8
     if len(word) >= 5:
         parts = _split(word, lexicon.english)
         if parts:
@@ -191,6 +186,11 @@ def _word(word: str, lexicon: Lexicon, prefer_pinyin: bool) -> tuple[list[Term],
         parts = _split(word, lexicon.spelled)
         if parts:
             return parts, 0.8
+    if len(word) >= 6:
+        for key in (word, *(word[:i] + word[i + 1 :] for i in range(len(word)))):
+            term = lexicon.english.get(key) or lexicon.typos.get(key)
+            if term is not None:
+                return [term], 0.8
     guess = _initials(word, lexicon)
     if guess:
         return guess, 0.45 + 0.08 * min(len(word), 5)

@@ -23,16 +23,78 @@ _TOKEN = re.compile(
     re.S,
 )
 _NOT_COLUMNS = frozenset(
-    "primary key unique index constraint foreign check fulltext spatial exclude like partition "
-    "period supplemental not cluster".split()
+    [
+        "primary",
+        "key",
+        "unique",
+        "index",
+        "constraint",
+        "foreign",
+        "check",
+        "fulltext",
+        "spatial",
+        "exclude",
+        "like",
+        "partition",
+        "period",
+        "supplemental",
+        "not",
+        "cluster",
+    ]
 )
 _AFTER_TYPE = frozenset(
-    "not null default comment primary unique check references auto_increment collate generated "
-    "identity on constraint key encode enable disable visible invisible as storage".split()
+    [
+        "not",
+        "null",
+        "default",
+        "comment",
+        "primary",
+        "unique",
+        "check",
+        "references",
+        "auto_increment",
+        "collate",
+        "generated",
+        "identity",
+        "on",
+        "constraint",
+        "key",
+        "encode",
+        "enable",
+        "disable",
+        "visible",
+        "invisible",
+        "as",
+        "storage",
+    ]
 )
 _TYPE_WORDS = frozenset(
-    "unsigned zerofill varying precision with without local time zone timestamp character char "
-    "national large object binary varchar byte double set charset enum long raw".split()
+    [
+        "unsigned",
+        "zerofill",
+        "varying",
+        "precision",
+        "with",
+        "without",
+        "local",
+        "time",
+        "zone",
+        "timestamp",
+        "character",
+        "char",
+        "national",
+        "large",
+        "object",
+        "binary",
+        "varchar",
+        "byte",
+        "double",
+        "set",
+        "charset",
+        "enum",
+        "long",
+        "raw",
+    ]
 )
 
 
@@ -153,7 +215,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _name(token: str) -> str:
-    if token[:1] in "\"`[" and len(token) > 1:
+    if token[:1] in '"`[' and len(token) > 1:
         return token[1:-1].replace(token[0] * 2, token[0])
     return token
 
@@ -221,7 +283,7 @@ def _items(tokens: list[str], at: int) -> tuple[list[list[str]], int]:
 def _column(item: list[str]) -> Column | None:
     remarks = [t for t in item if _remark(t)]
     words = [t for t in item if not _remark(t)]
-    if len(words) < 2 or (words[0].lower() in _NOT_COLUMNS and words[0][0] not in "\"`["):
+    if len(words) < 2 or (words[0].lower() in _NOT_COLUMNS and words[0][0] not in '"`['):
         return None
     kind: list[str] = [words[1]]
     at, depth = 2, 0
@@ -234,7 +296,7 @@ def _column(item: list[str]) -> Column | None:
             break
         kind.append(word)
         at += 1
-    declared = re.sub(r"\s*([(),.])\s*", r"\1", " ".join(kind))
+    declared = re.sub(r"\s*([(,.])\s*|\s*(\))", r"\1\2", " ".join(kind))
     comment = _inline(words) or _said(remarks)
     return Column(_name(words[0]), declared, comment)
 

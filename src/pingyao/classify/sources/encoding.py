@@ -1,7 +1,7 @@
 """Tells the encoding of a text file and reads it without ever losing a line."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def detect_encoding(path: Path) -> str:
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[Iterator[str]]:
+def open_text(path: Path) -> Generator[Iterator[str]]:
     """Opens a text file line by line; bytes its encoding cannot explain become U+FFFD."""
     with path.open(encoding=detect_encoding(path), errors="replace", newline=None) as file:
         yield file

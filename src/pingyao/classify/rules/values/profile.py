@@ -1,18 +1,15 @@
 """What the values of a column look like: a small, mergeable summary of any number of rows."""
 
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.scan import COUNTERS, FIRST, SKETCH, SPANS, scan
-
-# Cells beyond this are looked at up to here, so that one monstrous cell costs no more than others.
-_LONGEST_CELL = 1 << 20
+from pingyao.classify.rules.values.scan import COUNTERS, FIRST, LONGEST_CELL, SKETCH, SPANS, scan
 
 
 class SpanCount(msgspec.Struct, frozen=True):
@@ -93,8 +90,7 @@ def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
             first_row += len(chunk)
         return result
     native = _native(array.type)
-    text, cut = _as_text(array)
-    data, offsets, valid = _buffers(text)
+    data, offsets, valid = _buffers(_as_text(array))
     counts = np.zeros(len(COUNTERS), np.int64)
     spans = np.zeros((len(SPANS), 3), np.int64)
     firsts = np.zeros((len(SPANS), FIRST), np.int64)
@@ -127,7 +123,7 @@ def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
         sketch=tuple(int(h) for h in sketch[:filled]),
         rising=bool(rising),
         native=(native,) if native else (),
-        cut=cut,
+        cut=int((np.diff(offsets) > LONGEST_CELL).sum()),
     )
 
 
@@ -145,9 +141,7 @@ def merge(a: Profile, b: Profile) -> Profile:
         cells=a.cells + b.cells,
         shortest=min((p.shortest for p in held), default=0),
         longest=max(a.longest, b.longest),
-        counts={
-            k: a.counts.get(k, 0) + b.counts.get(k, 0) for k in sorted({*a.counts, *b.counts})
-        },
+        counts={k: a.counts.get(k, 0) + b.counts.get(k, 0) for k in sorted({*a.counts, *b.counts})},
         spans={
             k: _merge_spans(a.spans.get(k, SpanCount()), b.spans.get(k, SpanCount()))
             for k in sorted({*a.spans, *b.spans})
@@ -180,31 +174,21 @@ def _native(kind: pa.DataType) -> str:
     return ""
 
 
-def _as_text(array: pa.Array) -> tuple[pa.Array, int]:
-    """Casts a batch to large strings (bytes stay as they are), cutting monstrous cells."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
+def _as_text(array: pa.Array) -> pa.Array:
+    """Casts a batch to large strings; bytes stay as they are."""
+    if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-        kind = array.type
+    kind = array.type
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        text = array.cast(pa.large_binary())
-    elif pa.types.is_nested(kind) or pa.types.is_null(kind):
+        return array.cast(pa.large_binary())
+    if pa.types.is_nested(kind) or pa.types.is_null(kind):
         cells = [None if v is None else str(v) for v in array.to_pylist()]
-        text = pa.array(cells, pa.large_string())
-    elif pa.types.is_floating(kind):
-        # 6222… as 6.22e18 says nothing of its shape; whole floats are read as the integers they are.
-        text = pc.replace_substring_regex(
-            pc.cast(array, pa.large_string()), pattern=r"\.0$", replacement=""
-        )
-    else:
-        text = pc.cast(array, pa.large_string())
-    lengths = pc.binary_length(text)
-    longest = pc.max(lengths).as_py() or 0
-    if longest <= _LONGEST_CELL:
-        return text, 0
-    cut = pc.sum(pc.greater(lengths, _LONGEST_CELL)).as_py()
-    whole = text.cast(pa.large_binary())
-    return pc.binary_slice(whole, 0, _LONGEST_CELL), int(cut)
+        return pa.array(cells, pa.large_string())
+    if pa.types.is_floating(kind):
+        # 6.22e18 says nothing of its shape: whole floats are read as the integers they are.
+        with suppress(pa.ArrowInvalid):
+            array = array.cast(pa.int64(), safe=True)
+    return array.cast(pa.large_string())
 
 
 def _buffers(
@@ -216,7 +200,7 @@ def _buffers(
         np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
     )
     if text.null_count:
-        valid = np.asarray(pc.is_valid(text).to_numpy(zero_copy_only=False), np.bool_)
+        valid = np.asarray(text.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     else:
         valid = np.ones(len(text), np.bool_)
     return data, offsets, valid

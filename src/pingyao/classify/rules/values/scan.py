@@ -1,5 +1,8 @@
 """The one pass over a column's bytes: what each cell looks like, and what stands inside it."""
 
+# pyright: basic
+# Numba compiles these functions with types of its own; the checker knows only NumPy's.
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -35,22 +38,24 @@ MASKED, HASH, CODE, TEXT = _C["masked"], _C["hash"], _C["code"], _C["text"]
 GENDER, DIGITS, PERCENT, ETHNIC = _C["gender"], _C["digits"], _C["percent"], _C["ethnic"]
 SKETCH = 256
 FIRST = 10
+# One monstrous cell costs no more than a million ordinary bytes.
+LONGEST_CELL = 1 << 20
 
 
 @njit(cache=True, nogil=True)
 def _has(table: NDArray[np.int64], key: int) -> bool:
     at = np.searchsorted(table, key)
-    return at < len(table) and table[at] == key
+    return bool(at < len(table) and table[at] == key)
 
 
 @njit(cache=True, nogil=True)
 def _han(data: NDArray[np.uint8], at: int) -> int:
     """The three bytes of a Han character as a key."""
-    return (np.int64(data[at]) << 16) | (np.int64(data[at + 1]) << 8) | np.int64(data[at + 2])
+    return (int(data[at]) << 16) | (int(data[at + 1]) << 8) | int(data[at + 2])
 
 
 @njit(cache=True, nogil=True)
-def _keep(sketch: NDArray[np.uint64], filled: int, value: int) -> int:
+def _keep(sketch: NDArray[np.uint64], filled: int, value: np.uint64) -> int:
     """Inserts a hash into the sorted smallest ones; returns how many are kept."""
     if filled == len(sketch) and value >= sketch[filled - 1]:
         return filled
@@ -121,9 +126,7 @@ def _spans(
             i += 1
             continue
         j = i
-        while j < end and (
-            48 <= data[j] <= 57 or 65 <= data[j] <= 90 or 97 <= data[j] <= 122
-        ):
+        while j < end and (48 <= data[j] <= 57 or 65 <= data[j] <= 90 or 97 <= data[j] <= 122):
             j += 1
         kind = -1
         passed = False
@@ -144,8 +147,11 @@ def _spans(
             k = j + 1
             dot = 0
             while k < end and (
-                48 <= data[k] <= 57 or 65 <= data[k] <= 90 or 97 <= data[k] <= 122
-                or data[k] == 45 or data[k] == 46
+                48 <= data[k] <= 57
+                or 65 <= data[k] <= 90
+                or 97 <= data[k] <= 122
+                or data[k] == 45
+                or data[k] == 46
             ):
                 if data[k] == 46 and k + 2 < end and k > j + 1:
                     dot = k
@@ -199,6 +205,8 @@ def scan(
             nulls += 1
             continue
         start, end = offsets[row], offsets[row + 1]
+        if end - start > LONGEST_CELL:
+            end = start + LONGEST_CELL
         while start < end and data[start] <= 32:
             start += 1
         while end > start and data[end - 1] <= 32:
@@ -248,7 +256,9 @@ def scan(
             if 2 <= han <= 4 and _has(surnames, _han(data, start)):
                 counts[NAME] += 1
         if han >= 4:
-            if han * 3 + 12 >= size and _has(endings, (_han(data, end - 6) << 24) | _han(data, end - 3)):
+            if han * 3 + 12 >= size and _has(
+                endings, (_han(data, end - 6) << 24) | _han(data, end - 3)
+            ):
                 counts[ORG_NAME] += 1
             elif size <= 300 and _address_like(data, start, end, marks) >= 3:
                 counts[ADDRESS] += 1
@@ -279,10 +289,10 @@ def _cell(
     size = end - start
     known = False
     # 京 and its like are three bytes: 京A12345, 京AD12345
-    if (size == 9 or size == 10) and data[start] >= 0xE4:
-        if 65 <= data[start + 3] <= 90 and digits >= 3 and digits + letters == size - 3:
-            counts[PLATE] += 1
-            return True
+    plate_like = (size == 9 or size == 10) and data[start] >= 0xE4 and digits >= 3
+    if plate_like and 65 <= data[start + 3] <= 90 and digits + letters == size - 3:
+        counts[PLATE] += 1
+        return True
     when = _date(data, start, end)
     if when == 1:
         counts[DATE] += 1
@@ -326,7 +336,7 @@ def _cell(
                 counts[LEI] += 1
                 counts[LEI_OK] += shape == 2
                 known = known or shape == 2
-        if size == 9 and letters == 1 or size == 9 and letters == 2:
+        if (size == 9 and letters == 1) or (size == 9 and letters == 2):
             first = data[start]
             if first in (69, 71, 68, 83, 80, 75) and digits >= 7:
                 counts[PASSPORT] += 1
@@ -334,9 +344,8 @@ def _cell(
             counts[HK] += 1
         if size == 8 and digits == 8:
             counts[EIGHT] += 1
-        if size == 6 and digits == 6 and data[start] != 48:
-            if id_card_region(data, start):
-                counts[REGION] += 1
+        if size == 6 and digits == 6 and _region(data, start):
+            counts[REGION] += 1
         if letters and size in (32, 40, 64, 128):
             counts[HASH] += 1
     if size == 9 or size == 10:
@@ -382,14 +391,18 @@ def _cell(
 
 
 @njit(cache=True, nogil=True)
-def id_card_region(data: NDArray[np.uint8], start: int) -> bool:
+def _region(data: NDArray[np.uint8], start: int) -> bool:
     """Tells whether six digits start like an administrative division (province, prefecture 01–90)."""
     province = number(data, start, start + 2)
     prefecture = number(data, start + 2, start + 4)
     county = number(data, start + 4, start + 6)
     known = (
-        11 <= province <= 15 or 21 <= province <= 23 or 31 <= province <= 37
-        or 41 <= province <= 46 or 50 <= province <= 54 or 61 <= province <= 65
+        11 <= province <= 15
+        or 21 <= province <= 23
+        or 31 <= province <= 37
+        or 41 <= province <= 46
+        or 50 <= province <= 54
+        or 61 <= province <= 65
     )
     return known and (prefecture <= 53 or prefecture == 90) and county <= 90
 

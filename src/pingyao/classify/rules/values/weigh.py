@@ -134,8 +134,12 @@ def _identity_invalid(p: Profile) -> list[Evidence]:
     shaped, passed = p.counts.get("id", 0), p.counts.get("id_ok", 0)
     if shaped < 0.5 * p.cells or passed >= 0.8 * shaped:
         return []
-    args = {"share": round(passed / shaped, 4), "cells": p.cells}
-    return [Evidence("values", "id_card_no", 0.0, "values.id_invalid", args)]
+    passing = round(passed / shaped, 4)
+    return [
+        Evidence(
+            "values", "id_card_no", 0.0, "values.id_invalid", {"passing": passing, "cells": p.cells}
+        )
+    ]
 
 
 def _numbers(p: Profile, trust: float) -> list[Evidence]:
