@@ -10,8 +10,8 @@ import msgspec
 
 from pingyao.classify.sources.failures import failure
 
-PASSWORD = "PINGYAO_SOURCE_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-PASSWORD_FILE = "PINGYAO_SOURCE_PASSWORD_FILE"  # noqa: S105 - the name of a variable
+PASSWORD = "PINGYAO_SOURCE_PASSWORD"
+PASSWORD_FILE = "PINGYAO_SOURCE_PASSWORD_FILE"
 PASSWORD_FILE_BYTES = 4096
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _OPTIONS = {"schema", "sslmode", "sslrootcert"}
@@ -59,19 +59,17 @@ def parse_address(
         url: e.g. ``postgresql://user@host:5432/db?schema=a,b&sslmode=require``.
         scheme: the one that results, whatever synonym the URL uses.
         port: used when the URL has none.
+        environment: where the variables are looked up.
 
     Raises:
         PingyaoError: ``scan.bad_url`` or one of the ``scan.password_file_…``.
     """
-    problem = ""
     try:
         parts = urlsplit(url)
         options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         port = parts.port or port
     except ValueError:
-        problem = "不是合法的 URL"
-    if problem:
-        raise failure("scan.bad_url", problem)
+        raise failure("scan.bad_url", "不是合法的 URL") from None
     if not parts.hostname:
         raise failure("scan.bad_url", "缺少主机名")
     unknown = sorted(set(options) - _OPTIONS)
@@ -105,17 +103,14 @@ def _kept_password(environment: Mapping[str, str]) -> str | None:
         return environment[PASSWORD]
     if not environment.get(PASSWORD_FILE):
         return None
-    code = ""
-    content = b""
     try:
         with Path(environment[PASSWORD_FILE]).open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                code = "scan.password_file_exposed"
+            exposed = os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH)
             content = file.read(PASSWORD_FILE_BYTES + 1)
     except OSError:
-        code = "scan.password_file_missing"
-    if code:
-        raise failure(code)
+        raise failure("scan.password_file_missing") from None
+    if exposed:
+        raise failure("scan.password_file_exposed")
     try:
         password = content.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

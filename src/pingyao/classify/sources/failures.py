@@ -50,7 +50,8 @@ CAUSES: dict[str, Cause] = {
     "scan.wrong_password": Cause(
         NotPermitted,
         "{what} 拒绝登录：用户名或口令不正确。",
-        "请核对用户名，并通过环境变量 PINGYAO_SOURCE_PASSWORD 或 PINGYAO_SOURCE_PASSWORD_FILE 提供口令。",
+        "请核对用户名；口令通过环境变量 PINGYAO_SOURCE_PASSWORD 提供，"
+        "或写入文件并由 PINGYAO_SOURCE_PASSWORD_FILE 指明。",
     ),
     "scan.not_admitted": Cause(
         NotPermitted,
@@ -60,7 +61,7 @@ CAUSES: dict[str, Cause] = {
     "scan.tls_required": Cause(
         NotPermitted,
         "{what} 只接受加密连接，或加密连接未能建立。",
-        "请在地址后加 ?sslmode=require；如需校验证书，用 ?sslmode=verify-full&sslrootcert=证书路径，"
+        "请在地址后加 ?sslmode=require（校验证书用 ?sslmode=verify-full&sslrootcert=证书路径），"
         "并确认服务器已启用 TLS。",
     ),
     "scan.no_such_database": Cause(
@@ -128,9 +129,7 @@ CAUSES: dict[str, Cause] = {
         "{what} 不是该类型的数据库文件，或已整体加密。",
         "请核对文件类型；加密的文件请先由其所有者解密或导出。",
     ),
-    "scan.encrypted": Cause(
-        NotPermitted, "{what} 已加密。", "请由文件所有者解密或导出后再扫描。"
-    ),
+    "scan.encrypted": Cause(NotPermitted, "{what} 已加密。", "请由文件所有者解密或导出后再扫描。"),
     "scan.other_version": Cause(
         Unsupported,
         "{what} 由其他版本的数据库软件写成，本程序读不了。",

@@ -4,13 +4,13 @@ Both servers are asked to write rows as CSV themselves, and Arrow parses whole b
 row and no cell becomes a Python object, and one parser settles NULL, quoting and types for both.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import pyarrow as pa
-import pyarrow.csv as csv
+from pyarrow import compute, csv
 
 from pingyao.classify.sources import limits
 
@@ -26,7 +26,10 @@ class Closable(Protocol):
         ...
 
 
-class Connections[C: Closable]:
+C = TypeVar("C", bound=Closable)
+
+
+class Connections(Generic[C]):
     """Connections that are kept for the next table, unless something went wrong on them.
 
     Args:
@@ -38,7 +41,7 @@ class Connections[C: Closable]:
         self._idle: list[C] = []
 
     @contextmanager
-    def use(self) -> Iterator[C]:
+    def use(self) -> Generator[C]:
         """Lends a connection; one that failed, or whose reader left early, is closed for good."""
         connection = self._idle.pop() if self._idle else self._connect()
         try:
@@ -128,9 +131,8 @@ def cut(batch: pa.RecordBatch) -> bool:
 
 
 def _longest(column: pa.Array) -> int:
-    import pyarrow.compute as pc
-
-    return pc.max(pc.utf8_length(column)).as_py() or 0
+    lengths = compute.call_function("utf8_length", [column])
+    return compute.call_function("max", [lengths]).as_py() or 0
 
 
 def _recoded(text: bytes) -> bytes:

@@ -1,0 +1,335 @@
+"""MySQL and MariaDB servers, read as rows the server writes as CSV text.
+
+Every table is read in a READ ONLY transaction of its own. Measured on 500,000 rows of ten columns:
+542,000 rows per CPU second this way, 504,000 through DuckDB's scanner (which hides the server's
+error numbers), 115,000 through the driver's own row tuples.
+"""
+
+import os
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pymysql
+from pymysql.cursors import SSCursor
+
+from pingyao.classify.model import Column, Table, Unread
+from pingyao.classify.sources import limits
+from pingyao.classify.sources.credentials import Address, parse_address
+from pingyao.classify.sources.failures import failure, named
+from pingyao.classify.sources.relational import Connections, Field, cut, parse_rows
+from pingyao.kernel.errors import PingyaoError
+
+_SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
+_TABLES = """
+select table_schema, table_name, table_type, table_comment, table_rows
+  from information_schema.tables where {scope} order by table_schema, table_name
+"""
+_COLUMNS = """
+select table_schema, table_name, column_name, column_type, column_comment
+  from information_schema.columns where {scope}
+ order by table_schema, table_name, ordinal_position
+"""
+
+_BY_NUMBER = {
+    1045: "scan.wrong_password",
+    1698: "scan.wrong_password",
+    1130: "scan.not_admitted",
+    1227: "scan.not_permitted",
+    1044: "scan.no_such_database",
+    1049: "scan.no_such_database",
+    1142: "scan.not_permitted",
+    1143: "scan.not_permitted",
+    1370: "scan.not_permitted",
+    3159: "scan.tls_required",
+    4151: "scan.wrong_password",
+    2026: "scan.tls_required",
+    1146: "scan.table_gone",
+    1051: "scan.table_gone",
+    1054: "scan.table_changed",
+    1412: "scan.table_changed",
+    1205: "scan.locked",
+    1213: "scan.locked",
+    1317: "scan.timed_out",
+    1969: "scan.timed_out",
+    3024: "scan.timed_out",
+    1040: "scan.too_busy",
+    1203: "scan.too_busy",
+    1226: "scan.too_busy",
+    2003: "scan.unreachable",
+    2006: "scan.unreachable",
+    2013: "scan.unreachable",
+    1053: "scan.unreachable",
+    1356: "scan.view_broken",
+    1034: "scan.damaged",
+    126: "scan.damaged",
+    1712: "scan.damaged",
+}
+_WHOLE = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+_BINARY = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+_SHAPES = {
+    *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring"),
+    *("multipolygon", "geometrycollection", "geomcollection"),
+}
+_LONG = {"mediumtext", "longtext", "json"}
+_DECIMAL_DIGITS = 38
+_FETCH_ROWS = 4096
+_FETCH_LONG_ROWS = 16
+"""Rows fetched at once where each may hold a very long cell."""
+
+
+def open_mysql(url: str, patience: limits.Patience | None = None) -> "MySQL":
+    """Opens a MySQL or MariaDB server, or one database of it, read-only.
+
+    Without a password from `parse_address`, ``MYSQL_PWD`` applies, as with the native client.
+
+    Args:
+        url: ``mysql://user@host:port/database?sslmode=…&sslrootcert=…``; without a database all
+            that the user may see, or those of ``?schema=a,b``.
+        patience: how long to wait for what.
+
+    Raises:
+        PingyaoError: the address is wrong, or the server refuses or does not answer.
+    """
+    address = parse_address(url, "mysql", 3306)
+    return MySQL(address, patience or limits.Patience())
+
+
+class MySQL:
+    """A MySQL or MariaDB server as a source."""
+
+    kind = "mysql"
+
+    def __init__(self, address: Address, patience: limits.Patience) -> None:
+        self.name = address.name
+        self._address = address
+        self._patience = patience
+        self._connections = Connections(self._connect)
+        with self._connections.use():
+            pass
+
+    def tables(self) -> Iterator[Table | Unread]:
+        """Yields tables and views; a view whose tables are gone comes as `Unread`, last."""
+        schemas = self._address.schemas or tuple(filter(None, [self._address.database]))
+        choice = "in" if schemas else "not in"
+        names = schemas or _SYSTEM
+        scope = f"table_schema {choice} ({', '.join(['%s'] * len(names))})"
+        with self._explained(self.name), self._session(self._patience.catalogue) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(_TABLES.format(scope=scope), names)
+                known = {(row[0], row[1]): row[2:] for row in map(_texts, cursor)}
+            with connection.cursor() as cursor:
+                cursor.execute(_COLUMNS.format(scope=scope), names)
+                for key, rows in groupby(map(_texts, cursor), key=lambda row: (row[0], row[1])):
+                    columns = tuple(Column(*row[2:]) for row in rows)
+                    if key in known:
+                        yield _table(key, known.pop(key), columns)
+        for schema, name in known:
+            broken = failure("scan.view_broken", f"{schema}.{name}")
+            yield Unread(f"{schema}.{name}", broken.code, broken.detail, broken.remedy)
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of one snapshot; a sample is drawn by chance from the whole table.
+
+        ``TIMESTAMP`` comes in UTC; dates that are none (``0000-00-00``) come as NULL.
+        """
+        long = [column for column in table.columns if _base(column) in _LONG]
+        fields = [_field(column) for column in table.columns if column not in long]
+        query = _select(table, fields, long) + _sample(table, limit)
+        shortened = False
+        with (
+            self._explained(named(table), view=table.kind == "view"),
+            self._session(self._patience.table) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(query)
+            for batch in limits.bounded(_fetched(cursor, table, fields, long)):
+                shortened = shortened or cut(batch)
+                yield batch
+        if shortened:
+            raise failure("scan.cell_too_long", named(table))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._connections.close()
+
+    def _connect(self) -> "pymysql.Connection[Any]":
+        address, patience = self._address, self._patience
+        password = address.password
+        if password is None:
+            password = os.environ.get("MYSQL_PWD", "")
+        with self._explained(self.name):
+            connection = pymysql.connect(
+                host=address.host,
+                port=address.port,
+                user=address.user or None,
+                # As bytes: the driver would encode text as Latin-1, and refuse Chinese.
+                password=password.encode(),
+                database=address.database or None,
+                charset="utf8mb4",
+                use_unicode=False,
+                cursorclass=SSCursor,
+                connect_timeout=patience.connect,
+                read_timeout=patience.table,
+                local_infile=False,
+                autocommit=True,
+                **_tls(address),
+            )
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION TRANSACTION READ ONLY")
+                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute("SET SESSION time_zone = '+00:00', sql_mode = ''")
+                cursor.execute("SET SESSION lock_wait_timeout = %s", (patience.lock,))
+                cursor.execute("SET SESSION net_write_timeout = 600")
+            return connection
+
+    @contextmanager
+    def _session(self, seconds: int) -> "Generator[pymysql.Connection[Any]]":
+        with self._connections.use() as connection:
+            maria = "MariaDB" in connection.get_server_info()
+            variable, value = (
+                ("max_statement_time", seconds) if maria else ("max_execution_time", seconds * 1000)
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION {variable} = {value}")
+                cursor.execute("START TRANSACTION READ ONLY")
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def _explained(self, what: str, *, view: bool = False) -> Generator[None]:
+        try:
+            yield
+        except pymysql.Error as error:
+            raise _explain(error, what, view=view) from None
+        except OSError:  # a certificate file that is missing, a TLS handshake that failed
+            raise failure("scan.tls_required", what) from None
+        except pa.ArrowInvalid:
+            raise failure("scan.read_failed", what, "arrow") from None
+
+
+def _explain(error: pymysql.Error, what: str, *, view: bool) -> PingyaoError:
+    """Translates a driver's error; its text stays behind, because it may quote data."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    code = _BY_NUMBER.get(number, "scan.read_failed")
+    if number == 2003 and "SSL" in str(error):
+        code = "scan.tls_required"
+    if view and code in ("scan.read_failed", "scan.table_gone"):
+        code = "scan.view_broken"
+    return failure(code, what, str(number) if number else "")
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    if address.tls == "disable":
+        return {"ssl_disabled": True}
+    if address.tls == "prefer":
+        return {}
+    return {
+        "ssl": {"ca": address.tls_root or None},
+        "ssl_verify_cert": address.tls.startswith("verify"),
+        "ssl_verify_identity": address.tls == "verify-full",
+    }
+
+
+def _texts(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in row)
+
+
+def _table(key: tuple[str, str], facts: tuple[Any, ...], columns: tuple[Column, ...]) -> Table:
+    kind, comment, rows = facts
+    view = "VIEW" in kind
+    # A view's comment is the word VIEW, or that it is invalid: nothing anybody wrote.
+    said = "" if view else comment or ""
+    return Table(key[0], key[1], said, "view" if view else "table", columns, rows)
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _base(column: Column) -> str:
+    return re.split(r"[^a-z0-9]", column.declared_type.lower(), maxsplit=1)[0]
+
+
+def _field(column: Column) -> Field:
+    """Decides how a column travels, by its declared type."""
+    name, base = _quoted(column.name), _base(column)
+    if base in _WHOLE:
+        whole = pa.uint64() if "unsigned" in column.declared_type else pa.int64()
+        return Field(column.name, f"IFNULL({name}, '')", whole)
+    if base in ("float", "double"):
+        return Field(column.name, f"IFNULL({name}, '')", pa.float64())
+    decimal = re.match(r"decimal\(([0-9]+),([0-9]+)\)", column.declared_type)
+    if decimal and int(decimal[1]) <= _DECIMAL_DIGITS:
+        return Field(
+            column.name, f"IFNULL({name}, '')", pa.decimal128(int(decimal[1]), int(decimal[2]))
+        )
+    if base in ("date", "datetime", "timestamp"):
+        real = f"IFNULL(IF(MONTH({name}) > 0 AND DAYOFMONTH({name}) > 0, {name}, NULL), '')"
+        return Field(column.name, real, pa.date32() if base == "date" else pa.timestamp("us"))
+    if base in _BINARY:
+        head = f"HEX(LEFT({name}, {limits.BINARY_BYTES}))"
+        return Field(column.name, f"IFNULL(CONCAT('\"', {head}, '\"'), '')", pa.binary())
+    text = f"CONVERT({name} USING utf8mb4)"
+    if base in _SHAPES:
+        text = f"ST_AsText({name})"
+    elif base == "bit":
+        text = f"CAST({name} + 0 AS CHAR)"
+    quoted = f"""IFNULL(CONCAT('"', REPLACE({text}, '"', '""'), '"'), '')"""
+    return Field(column.name, quoted, pa.string())
+
+
+def _select(table: Table, fields: list[Field], long: list[Column]) -> str:
+    """Returns the query: one CSV text for all short columns, then the long ones by themselves.
+
+    The server makes no string longer than its ``max_allowed_packet``, but sends any.
+    """
+    size = limits.CELL_CHARACTERS
+    parts = (
+        ["CONCAT_WS(',', " + ", ".join(field.select for field in fields) + ")"] if fields else []
+    )
+    for column in long:
+        name = _quoted(column.name)
+        parts.append(f"IF(LENGTH({name}) > {size}, LEFT({name}, {size}), {name})")
+    return f"SELECT {', '.join(parts)} FROM {_quoted(table.schema)}.{_quoted(table.name)}"  # noqa: S608 - identifiers are quoted
+
+
+def _sample(table: Table, limit: int | None) -> str:
+    if limit is None:
+        return ""
+    share = 1.3 * limit / max(table.estimated_rows or 0, 1)
+    # The estimate is rough: draw somewhat more than is needed, stop when there is enough.
+    chance = f" WHERE RAND(1) < {share:.9f}" if share < 1 and table.kind == "table" else ""
+    return f"{chance} LIMIT {int(limit)}"
+
+
+def _fetched(
+    cursor: SSCursor, table: Table, fields: list[Field], long: list[Column]
+) -> Iterator[pa.RecordBatch]:
+    """Yields what the cursor holds, columns in the table's order.
+
+    Raises:
+        PingyaoError: ``scan.cell_too_long`` at the end, if the server could not pack some rows.
+    """
+    names = [column.name for column in table.columns]
+    lost = 0
+    while rows := cursor.fetchmany(_FETCH_LONG_ROWS if long else _FETCH_ROWS):
+        if fields:
+            whole = [row for row in rows if row[0] is not None]
+            lost += len(rows) - len(whole)
+            rows = whole
+            if not rows:
+                continue
+        arrays: dict[str, pa.Array] = {}
+        if fields:
+            packed = parse_rows(b"\n".join([row[0] for row in rows]) + b"\n", fields)
+            arrays = dict(zip(packed.schema.names, packed.columns, strict=True))
+        for position, column in enumerate(long, start=1 if fields else 0):
+            values = pa.array([row[position] for row in rows], pa.binary())
+            arrays[column.name] = values.cast(pa.string())
+        yield pa.RecordBatch.from_arrays([arrays[name] for name in names], names=names)
+    if lost:
+        raise failure("scan.cell_too_long", named(table))

@@ -1,0 +1,290 @@
+"""PostgreSQL servers (and what speaks their protocol), read through COPY.
+
+Every table is read in a transaction of its own: consistent in itself, while neither a lock nor an
+old row version is held on a production server for as long as the whole scan takes.
+"""
+
+import re
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from pingyao.classify.model import Column, Table, Unread
+from pingyao.classify.sources import limits
+from pingyao.classify.sources.credentials import Address, parse_address
+from pingyao.classify.sources.failures import failure, named
+from pingyao.classify.sources.relational import Connections, Field, blocks, cut, parse_rows
+from pingyao.kernel.errors import PingyaoError
+
+_CATALOGUE = """
+select n.nspname, c.relname, c.relkind, coalesce(obj_description(c.oid, 'pg_class'), ''),
+       case when c.reltuples >= 0 and c.relkind not in ('v', 'f') then c.reltuples::bigint end,
+       k.names, k.types, k.comments
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+ cross join lateral (
+       select array_agg(a.attname::text order by a.attnum) as names,
+              array_agg(format_type(a.atttypid, a.atttypmod) order by a.attnum) as types,
+              array_agg(coalesce(d.description, '') order by a.attnum) as comments
+         from pg_attribute a
+         left join pg_description d on d.classoid = 'pg_class'::regclass
+               and d.objoid = a.attrelid and d.objsubid = a.attnum
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) k
+ where c.relkind in ('r', 'v', 'm', 'p', 'f') and not c.relispartition
+   and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+   and (%(schemas)s::text[] = '{}' or n.nspname = any (%(schemas)s))
+ order by n.nspname, c.relname
+"""
+
+_SIZE = """
+select greatest(reltuples, 0)::float8, pg_relation_size(c.oid) / 8192
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'm')
+"""
+
+_BY_STATE = {
+    "42501": "scan.not_permitted",
+    "42P01": "scan.table_gone",
+    "3F000": "scan.table_gone",
+    "42703": "scan.table_changed",
+    "55P03": "scan.locked",
+    "40P01": "scan.locked",
+    "57014": "scan.timed_out",
+    "XX001": "scan.damaged",
+    "XX002": "scan.damaged",
+    "28P01": "scan.wrong_password",
+    "28000": "scan.not_admitted",
+    "3D000": "scan.no_such_database",
+}
+_BY_CLASS = {"08": "scan.unreachable", "53": "scan.too_busy", "57": "scan.unreachable"}
+# A refused connection carries no SQLSTATE, only text in the server's language; the first that fits.
+_BY_TEXT = (
+    (
+        "scan.tls_required",
+        r"no encryption|SSL off|sslmode|does not support SSL|SSL error|certificate|没有加密",
+    ),
+    ("scan.not_admitted", r"pg_hba\.conf|not permitted to log in|不允许登录"),
+    ("scan.wrong_password", r"password|authentication|认证|口令|密码"),
+    ("scan.not_permitted", r"permission denied|权限不够"),
+    ("scan.no_such_database", r'database ".*" does not exist|数据库 ".*" 不存在'),
+    ("scan.too_busy", r"too many (connections|clients)|remaining connection slots|连接"),
+)
+_NUMBERS = {
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "boolean": pa.bool_(),
+}
+_DECIMAL_DIGITS = 38
+_DENSE_ROWS = 60
+"""Rows taken to fit a page of a table that was never analysed."""
+_SMALL_PAGES = 10_000
+"""Up to here a sample draws rows; beyond, whole pages, which reads only what it draws."""
+
+
+def open_postgresql(url: str, patience: limits.Patience | None = None) -> "PostgreSQL":
+    """Opens a PostgreSQL database read-only.
+
+    Without a password from `parse_address`, libpq looks in ``PGPASSWORD`` and ``~/.pgpass``.
+
+    Args:
+        url: ``postgresql://user@host:port/database?schema=a,b&sslmode=…&sslrootcert=…``.
+        patience: how long to wait for what.
+
+    Raises:
+        PingyaoError: the address is wrong, or the server refuses or does not answer.
+    """
+    address = parse_address(url, "postgresql", 5432)
+    return PostgreSQL(address, patience or limits.Patience())
+
+
+class PostgreSQL:
+    """A PostgreSQL database as a source."""
+
+    kind = "postgresql"
+
+    def __init__(self, address: Address, patience: limits.Patience) -> None:
+        self.name = address.name
+        self._address = address
+        self._patience = patience
+        self._connections = Connections(self._connect)
+        with self._connections.use():
+            pass
+
+    def tables(self) -> Iterator[Table | Unread]:
+        """Yields tables, views, materialised views, partitioned and foreign tables.
+
+        Partitions are left out: their rows are read through the table they are part of.
+        """
+        with (
+            self._explained(self.name),
+            self._session(self._patience.catalogue) as connection,
+            connection.cursor(name="catalogue") as cursor,
+        ):
+            cursor.execute(_CATALOGUE, {"schemas": list(self._address.schemas)})
+            for schema, name, kind, comment, rows, names, types, comments in cursor:
+                columns = zip(names or (), types or (), comments or (), strict=True)
+                yield Table(
+                    schema=schema,
+                    name=name,
+                    comment=comment,
+                    kind="view" if kind in "vm" else "table",
+                    columns=tuple(Column(*each) for each in columns),
+                    estimated_rows=rows,
+                )
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of one snapshot; a sample is drawn from all over the table.
+
+        Timestamps with a time zone come in UTC, infinite dates as the years 1 and 9999.
+        """
+        fields = [_field(column) for column in table.columns]
+        if not fields:
+            return
+        shortened = False
+        with (
+            self._explained(named(table), view=table.kind == "view"),
+            self._session(self._patience.table) as connection,
+            connection.cursor() as cursor,
+        ):
+            query = _select(table, fields) + _sample(cursor, table, limit)
+            with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as copy:
+                for block in blocks(map(bytes, copy)):
+                    for batch in limits.bounded([parse_rows(block, fields)]):
+                        shortened = shortened or cut(batch)
+                        yield batch
+        if shortened:
+            raise failure("scan.cell_too_long", named(table))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._connections.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        address = self._address
+        given = {
+            "host": address.host,
+            "port": address.port,
+            "user": address.user,
+            "password": address.password,
+            "dbname": address.database,
+            "sslmode": address.tls,
+            "sslrootcert": address.tls_root,
+            "connect_timeout": self._patience.connect,
+            "application_name": "pingyao",
+            "client_encoding": "UTF8",
+            "keepalives_idle": 30,
+        }
+        conninfo = make_conninfo("", **{key: value for key, value in given.items() if value})
+        with self._explained(self.name, connecting=True):
+            connection = psycopg.connect(conninfo, autocommit=True)
+            # As statements, not as start-up options: connection poolers refuse those.
+            for statement in (
+                "SET default_transaction_read_only = on",
+                f"SET lock_timeout = '{self._patience.lock}s'",
+                "SET search_path = pg_catalog",
+                "SET TimeZone = 'UTC'",
+                "SET DateStyle = 'ISO'",
+                "SET extra_float_digits = 1",
+            ):
+                connection.execute(statement.encode())
+            connection.autocommit = False
+            connection.read_only = True
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            return connection
+
+    @contextmanager
+    def _session(self, seconds: int) -> Generator[psycopg.Connection[Any]]:
+        with self._connections.use() as connection:
+            connection.execute(f"SET LOCAL statement_timeout = '{seconds}s'".encode())
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def _explained(
+        self, what: str, *, view: bool = False, connecting: bool = False
+    ) -> Generator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise _explain(error, what, view=view, connecting=connecting) from None
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            raise failure("scan.read_failed", what, "arrow") from None
+
+
+def _explain(error: psycopg.Error, what: str, *, view: bool, connecting: bool) -> PingyaoError:
+    """Translates a driver's error; its text stays behind, because it may quote data."""
+    state = error.sqlstate
+    if state is None:
+        code = "scan.unreachable"
+        if connecting:
+            text = str(error)
+            code = next((code for code, shape in _BY_TEXT if re.search(shape, text)), code)
+        return failure(code, what)
+    code = _BY_STATE.get(state) or _BY_CLASS.get(state[:2]) or "scan.read_failed"
+    if view and code in ("scan.read_failed", "scan.table_gone"):
+        code = "scan.view_broken"
+    return failure(code, what, state)
+
+
+def _field(column: Column) -> Field:
+    """Decides how a column travels, by its declared type."""
+    name = sql.Identifier(column.name).as_string()
+    declared = re.fullmatch(
+        r"([a-z ]+?)(?:\(([0-9]+)(?:,(-?[0-9]+))?\))?( with(?:out)? time zone)?",
+        column.declared_type,
+    )
+    base, zone = (declared[1], declared[4] or "") if declared else ("", "")
+    if base in _NUMBERS:
+        return Field(column.name, name, _NUMBERS[base])
+    if declared and base == "numeric" and declared[2]:
+        digits, scale = int(declared[2]), int(declared[3] or 0)
+        if 0 <= scale <= digits <= _DECIMAL_DIGITS:
+            return Field(column.name, f"nullif({name}, 'NaN')", pa.decimal128(digits, scale))
+    if base == "date":
+        return Field(
+            column.name, f"least(greatest({name}, '0001-01-01'), '9999-12-31')", pa.date32()
+        )
+    if base == "timestamp":
+        moment = f"({name} at time zone 'UTC')" if zone == " with time zone" else name
+        span = f"least(greatest({moment}, '0001-01-01'), '9999-12-31 23:59:59')"
+        return Field(column.name, span, pa.timestamp("us"))
+    if base == "bytea":
+        head = f"substring({name} from 1 for {limits.BINARY_BYTES})"
+        return Field(column.name, f"encode({head}, 'hex')", pa.binary())
+    if declared and base in ("character varying", "character") and declared[2]:
+        return Field(column.name, f"{name}::text", pa.string())
+    text, size = f"{name}::text", limits.CELL_CHARACTERS
+    short = f"case when octet_length({text}) > {size} then left({text}, {size}) else {text} end"
+    return Field(column.name, short, pa.string())
+
+
+def _select(table: Table, fields: Iterable[Field]) -> sql.Composed:
+    return sql.SQL("SELECT {} FROM {}").format(
+        # Built by _field from quoted identifiers and constants alone.
+        sql.SQL(", ").join(sql.SQL(field.select) for field in fields),  # pyright: ignore[reportArgumentType]
+        sql.Identifier(table.schema, table.name),
+    )
+
+
+def _sample(cursor: psycopg.Cursor[Any], table: Table, limit: int | None) -> sql.Composable:
+    """Returns the clauses that draw about ``limit`` rows from all over the table."""
+    if limit is None:
+        return sql.SQL("")
+    bound = sql.SQL(" LIMIT {}").format(sql.Literal(limit))
+    size = cursor.execute(_SIZE, (table.schema, table.name)).fetchone()
+    if size is None:
+        return bound
+    rows, pages = size
+    percent = 120.0 * limit / max(rows or pages * _DENSE_ROWS, 1)
+    if percent >= 100:
+        return bound
+    method = "BERNOULLI" if pages <= _SMALL_PAGES else "SYSTEM"
+    return sql.SQL(f" TABLESAMPLE {method} ({percent:.6f}) REPEATABLE (1)") + bound  # pyright: ignore[reportArgumentType]
