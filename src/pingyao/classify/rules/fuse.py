@@ -1,6 +1,7 @@
 """Fuses evidence as log-odds into a posterior over data types, and knows when to abstain."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def decide(evidence: Iterable[Evidence], types: Mapping[str, DataType]) -> Decis
     Args:
         evidence: log-odds in nats; of one origin only the strongest for a type counts, since
             repeated looks at the same thing are not independent.
-        types: the vocabulary by id; all are equally likely beforehand.
+        types: the vocabulary by id; its families are equally likely beforehand.
     """
     strongest: dict[tuple[str, str], float] = {}
     for each in evidence:
@@ -57,7 +58,12 @@ def decide(evidence: Iterable[Evidence], types: Mapping[str, DataType]) -> Decis
             strongest[key] = each.weight
     if not strongest:
         return Decision("other", 0.0, True, (), False)
-    scores = {id_: _score(type_, strongest, types) for id_, type_ in types.items()}
+    sizes = Counter(t.family or t.id for t in types.values())
+    # Families are equally likely beforehand, however many members the vocabulary gives them.
+    scores = {
+        id_: _score(type_, strongest, types) - math.log(sizes[type_.family or id_])
+        for id_, type_ in types.items()
+    }
     top = max(scores.values())
     total = sum(math.exp(s - top) for s in scores.values())
     shares = {id_: math.exp(s - top) / total for id_, s in scores.items()}

@@ -39,6 +39,14 @@ class Compose(msgspec.Struct, frozen=True):
     subject: frozenset[str] = frozenset()
 
 
+class Recast(msgspec.Struct, frozen=True):
+    """A type that is another one for some subjects: a staff member's name is no customer's."""
+
+    type: frozenset[str]
+    subject: frozenset[str]
+    to: str
+
+
 class FromTable(msgspec.Struct, frozen=True):
     """A head with nothing before it takes its type from the table's theme."""
 
@@ -56,6 +64,7 @@ class Grammar(msgspec.Struct, frozen=True):
     absorb: tuple[Absorb, ...]
     compose: tuple[Compose, ...]
     table: tuple[FromTable, ...]
+    recast: tuple[Recast, ...]
     bare: dict[str, str]
 
 
@@ -89,7 +98,10 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 _NEUTRAL = frozenset({"unit", "masked", "hashed", "old", "public", "period", "link"})
-_SYSTEM_THEMES = ("log", "dict", "permission", "config", "system", "demo", "sms", "notice")
+_SYSTEM_THEMES = frozenset({"log", "dict", "permission", "config", "system", "sms", "notice"})
+_COMPANY_THEMES = frozenset({"merchant", "partner", "fund", "bill", "amc", "finance", "regulatory"})
+_PERSON_ENTITIES = frozenset({"person", "user", "relative"})
+_CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
 _PERSON_TYPES = frozenset(
     {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
 )
@@ -141,26 +153,25 @@ def _table_subject(
             *read_comment(column.comment, lexicon).terms,
             *read_name(column.name, lexicon, prefer_pinyin=pinyin).terms,
         ):
-            person += term.type in _PERSON_TYPES
+            person += term.type in _PERSON_TYPES or bool(term.entities & _PERSON_ENTITIES)
             organisation += bool(term.entities & _COMPANY_ENTITIES)
+    entities = {e for term in terms for e in term.entities}
     if "staff" in said or "staff" in themes:
         return "staff"
     if "person" in said and "organisation" not in said:
         return "person"
     if "organisation" in said:
         return "organisation"
-    for theme in _SYSTEM_THEMES:
-        if theme in themes and person < 2:
-            return "system"
-    if themes & {"product", "marketing", "cms"}:
+    if themes & _SYSTEM_THEMES and person < 3:
+        return "system"
+    if themes & {"product", "marketing", "cms"} and person < 2:
         return "none"
-    if "branch" in {e for term in terms for e in term.entities}:
+    if "branch" in entities or themes & _COMPANY_THEMES or organisation > person:
         return "organisation"
-    if organisation > person:
-        return "organisation"
-    if "customer" in themes or person:
+    # Where nothing tells persons from firms, the stricter reading holds until somebody decides.
+    if themes or person:
         return "person"
-    return "organisation" if themes else "none"
+    return "none"
 
 
 def read_columns(
@@ -185,6 +196,9 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
         kind, sure, rule = compose(phrase, subject, context, grammar)
         if not kind:
             continue
+        for recast in grammar.recast:
+            if kind in recast.type and subject in recast.subject:
+                kind = recast.to
         weight = strength * sure * phrase.quality
         evidence.append(
             Evidence(
@@ -210,8 +224,13 @@ def _subject(phrase: Phrase, context: Context) -> Subject:
     for term in reversed(phrase.terms):
         if "counterparty" in term.entities:
             return "organisation" if context.subject != "person" else "person"
+        if term.subject == "person" and context.subject == "staff":
+            return "staff"
         if term.subject:
             return _SUBJECTS[term.subject]
+    # A log that keeps an address to write to keeps somebody's address.
+    if context.subject == "system" and any(t.type in _CONTACTS for t in phrase.terms[-2:]):
+        return "person"
     return context.subject
 
 
@@ -255,7 +274,7 @@ def _headed(
             if last.head in rule.head and before[-1].type in rule.types:
                 return before[-1].type, 1.0, "direct"
     everything = frozenset(e for t in body for e in t.entities)
-    for term in reversed(before):
+    for term in (*reversed(before), last):
         for rule in grammar.compose:
             if (
                 last.head in rule.head
@@ -266,10 +285,9 @@ def _headed(
                 return rule.type, 1.0, "composed"
     if last.type:
         return last.type, 1.0, "direct"
-    if not any(t.entities or t.type for t in before):
-        for rule in grammar.table:
-            if last.head in rule.head and rule.themes & context.themes:
-                return rule.type, 0.7, "table"
+    for rule in grammar.table:
+        if last.head in rule.head and rule.themes & context.themes:
+            return rule.type, 0.7, "table"
     sure = 0.9 if last.head in ("date", "flag", "status", "kind", "count", "balance") else 0.6
     return grammar.heads[last.head], sure, "head"
 
