@@ -17,6 +17,7 @@ lint: $(BIN)/.installed
 	$(BIN)/lint-imports
 
 test: lint
+	sh deploy/test-servers.sh
 	$(BIN)/pytest
 
 clean:

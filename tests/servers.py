@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 START_SECONDS = 90
 """Patience for a server on a busy machine; a healthy one is up in two."""
@@ -28,12 +29,21 @@ class Server:
         directory: its temporary home, where a test may put files the server reads.
         user: superuser.
         password: of the superuser.
+        scheme: of its addresses.
     """
 
     port: int
     directory: Path
     user: str
     password: str
+    scheme: str
+
+    def url(self, database: str, user: str = "", password: str | None = None) -> str:
+        """Returns the address of a database, with the password in it."""
+        secret = quote(self.password if password is None else password, safe="")
+        return (
+            f"{self.scheme}://{user or self.user}:{secret}@127.0.0.1:{self.port}/{quote(database)}"
+        )
 
 
 def _program(name: str, *folders: str) -> str:
@@ -79,7 +89,7 @@ def _home(prefix: str) -> Iterator[Path]:
 @contextmanager
 def _running(command: list[str], log: Path, answers: Callable[[], bool]) -> Iterator[None]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)  # noqa: S603 - our own command
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers():
@@ -123,10 +133,12 @@ def postgresql() -> Iterator[Server]:
         user, password = "postgres", "Pg-test-口令'1"
         secret.write_text(password, encoding="utf-8")
         secret.chmod(0o644)
-        subprocess.run(
-            [*prefix, str(programs / "initdb"), "--pgdata", str(data), "--username", user]
-            + ["--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
-            + ["--locale", "C", "--no-sync"],
+        subprocess.run(  # noqa: S603 - our own command
+            [
+                *(*prefix, str(programs / "initdb"), "--pgdata", str(data), "--username", user),
+                *("--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"),
+                *("--locale", "C", "--no-sync"),
+            ],
             check=True,
             capture_output=True,
             cwd=home,
@@ -159,7 +171,7 @@ def postgresql() -> Iterator[Server]:
             return True
 
         with _running(command, home / "log", answers):
-            yield Server(port, home, user, password)
+            yield Server(port, home, user, password, "postgresql")
 
 
 @contextmanager
@@ -178,9 +190,11 @@ def mariadb() -> Iterator[Server]:
         data = home / "data"
         common = ["--no-defaults", f"--datadir={data}", "--innodb-buffer-pool-size=64M"]
         common += ["--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0"]
-        subprocess.run(
-            [*prefix, install, *common, "--auth-root-authentication-method=normal"]
-            + ["--skip-test-db"],
+        subprocess.run(  # noqa: S603 - our own command
+            [
+                *(*prefix, install, *common),
+                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            ],
             check=True,
             capture_output=True,
             cwd=home,
@@ -209,4 +223,4 @@ def mariadb() -> Iterator[Server]:
             return True
 
         with _running(command, home / "log", answers):
-            yield Server(port, home, user, password)
+            yield Server(port, home, user, password, "mysql")

@@ -249,12 +249,10 @@ def _field(column: Column) -> Field:
         if 0 <= scale <= digits <= _DECIMAL_DIGITS:
             return Field(column.name, f"nullif({name}, 'NaN')", pa.decimal128(digits, scale))
     if base == "date":
-        return Field(
-            column.name, f"least(greatest({name}, '0001-01-01'), '9999-12-31')", pa.date32()
-        )
+        return Field(column.name, _within(name, "0001-01-01", "9999-12-31"), pa.date32())
     if base == "timestamp":
         moment = f"({name} at time zone 'UTC')" if zone == " with time zone" else name
-        span = f"least(greatest({moment}, '0001-01-01'), '9999-12-31 23:59:59')"
+        span = _within(moment, "0001-01-01", "9999-12-31 23:59:59")
         return Field(column.name, span, pa.timestamp("us"))
     if base == "bytea":
         head = f"substring({name} from 1 for {limits.BINARY_BYTES})"
@@ -264,6 +262,14 @@ def _field(column: Column) -> Field:
     text, size = f"{name}::text", limits.CELL_CHARACTERS
     short = f"case when octet_length({text}) > {size} then left({text}, {size}) else {text} end"
     return Field(column.name, short, pa.string())
+
+
+def _within(value: str, first: str, last: str) -> str:
+    """Returns SQL that keeps NULL and brings infinity and years beyond Arrow's text to the bounds."""
+    return (
+        f"case when {value} < '{first}' then '{first}' "
+        f"when {value} > '{last}' then '{last}' else {value} end"
+    )
 
 
 def _select(table: Table, fields: Iterable[Field]) -> sql.Composed:

@@ -257,9 +257,9 @@ def _arrow_type(first: bytes | None, last: bytes | None, least: Any, most: Any) 
         return pa.int64()
     if first == last == b"blob":
         return pa.binary()
-    if first in (b"integer", b"real") and last == b"real":
-        if least > -_EXACT and most < _EXACT:
-            return pa.float64()
+    numbers = first in (b"integer", b"real") and last == b"real"
+    if numbers and least > -_EXACT and most < _EXACT:
+        return pa.float64()
     return pa.string()
 
 
