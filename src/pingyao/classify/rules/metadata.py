@@ -113,6 +113,7 @@ _SUBJECTS: dict[str, Subject] = {
     "system": "system",
 }
 
+_COMMA = re.compile(r"[,，、]")
 _BOOLEAN = re.compile(r"(?i)^(bool|boolean|bit)\b")
 _DATE = re.compile(r"(?i)^(date|datetime|timestamp|time|year|smalldatetime)\b")
 _DECIMAL = re.compile(
@@ -147,31 +148,33 @@ def _table_subject(
     pinyin: bool,
 ) -> Subject:
     said = {term.subject for term in terms if term.subject}
-    person = organisation = 0
+    attributes = person = organisation = 0
     for column in table.columns[:400]:
         for term in (
             *read_comment(column.comment, lexicon).terms,
             *read_name(column.name, lexicon, prefer_pinyin=pinyin).terms,
         ):
-            person += term.type in _PERSON_TYPES or bool(term.entities & _PERSON_ENTITIES)
+            attributes += term.type in _PERSON_TYPES
+            person += bool(term.entities & _PERSON_ENTITIES)
             organisation += bool(term.entities & _COMPANY_ENTITIES)
     entities = {e for term in terms for e in term.entities}
+    person += attributes
     if "staff" in said or "staff" in themes:
         return "staff"
     if "person" in said and "organisation" not in said:
         return "person"
     if "organisation" in said:
         return "organisation"
-    if themes & _SYSTEM_THEMES and person < 3:
+    if themes & _SYSTEM_THEMES and attributes < 2:
         return "system"
-    if themes & {"product", "marketing", "cms"} and person < 2:
+    if themes & {"product", "marketing", "cms"} and person < 2 and "transaction" not in themes:
         return "none"
+    if "customer" in themes:
+        return "organisation" if organisation > person else "person"
     if "branch" in entities or themes & _COMPANY_THEMES or organisation > person:
         return "organisation"
     # Where nothing tells persons from firms, the stricter reading holds until somebody decides.
-    if themes or person:
-        return "person"
-    return "none"
+    return "person" if themes or person else "none"
 
 
 def read_columns(
@@ -182,14 +185,14 @@ def read_columns(
 
 
 def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) -> Reading:
-    comment = read_comment(column.comment, lexicon)
+    comment = _telling(column.comment, context, lexicon, grammar)
     name = read_name(column.name, lexicon, prefer_pinyin=context.pinyin)
     main = comment if comment.quality >= 0.5 else name
     terms = (*comment.terms, *name.terms)
     subject = _subject(main, context)
     evidence: list[Evidence] = []
     # A name in Chinese says as much as a comment does.
-    named = 4.5 if column.name.isascii() else 6.0
+    named = 5.3 if column.name.isascii() else 6.0
     for origin, phrase, strength in (("comment", comment, 6.0), ("name", name, named)):
         if not phrase.terms:
             continue
@@ -219,13 +222,26 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
     )
 
 
+def _telling(comment: str, context: Context, lexicon: Lexicon, grammar: Grammar) -> Phrase:
+    """Reads the first part of a comment, or the second where only that names something."""
+    phrases = [read_comment(part, lexicon) for part in _COMMA.split(comment, maxsplit=1)]
+    if len(phrases) == 2 and compose(phrases[0], context.subject, context, grammar)[1] < 0.7:
+        if compose(phrases[1], context.subject, context, grammar)[2] in ("direct", "composed"):
+            return phrases[1]
+    return phrases[0]
+
+
 def _subject(phrase: Phrase, context: Context) -> Subject:
     """The last term that names a subject decides; the table does where none does."""
-    for term in reversed(phrase.terms):
+    backwards = list(enumerate(reversed(phrase.terms)))
+    # 操作员姓名: who it is outweighs that names are people's.
+    for distance, term in (*((d, t) for d, t in backwards if not t.type), *backwards):
         if "counterparty" in term.entities:
             return "organisation" if context.subject != "person" else "person"
         if term.subject == "person" and context.subject == "staff":
             return "staff"
+        if term.subject == "staff" and distance > 2:
+            continue
         if term.subject:
             return _SUBJECTS[term.subject]
     # A log that keeps an address to write to keeps somebody's address.
