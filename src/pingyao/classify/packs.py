@@ -1,6 +1,7 @@
 """Loads the rule packs and lays an institution's own over them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -301,7 +302,7 @@ def _refuse_unknown(pack: Pack, rule: str, kind: str, unknown: Iterable[str]) ->
 def _refuse_twice(pack: Pack, names: Sequence[str], kind: str) -> None:
     if len(names) > _MOST_ROWS:
         raise _bad(pack, "pack.too_large", f"{kind}超过 {_MOST_ROWS} 条", "请拆分规则包")
-    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise _bad(pack, "pack.conflict", f"{kind}“{twice[0][:60]}”出现多次", "请只保留一条")
 

@@ -1,6 +1,8 @@
 """Loading of rule packs and of an institution's overlays."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +194,21 @@ def test_bad_pack_says_where_and_what_to_do(write, body, code, names):
     assert "own" in caught.value.detail
     assert names in caught.value.detail
     assert caught.value.remedy
+
+
+def test_example_of_the_guide_is_a_valid_pack(tmp_path):
+    guide = Path(__file__).resolve().parents[3] / "docs/zh/packs.md"
+    example = re.search(r"```json\n(.*?)```", guide.read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "mybank.json"
+    path.write_text(example[1], "utf-8")
+    book = load_book([path])
+    assert book.packs[-1].name == "mybank"
+    assert "mybank.nickname" in {r.id for r in book.rules["class"]}
+
+
+def test_guide_names_every_term():
+    guide = Path(__file__).resolve().parents[3] / "docs/zh/packs.md"
+    assert all(term in guide.read_text("utf-8") for term in load_book().terms)
 
 
 def test_name_of_a_shipped_pack_is_taken(write):

@@ -59,7 +59,7 @@ def grade(item: Item, book: RuleBook) -> tuple[Labels, tuple[Ruling, ...]]:
         The labels, and for each change the rule that made it. Level 5, important and core data
         are only ever proposed.
 
-    Cites: JR/T 0197-2020 附录A; JR/T 0171-2020, 4.2.
+    Cites: JR/T 0197-2020 附录A; JR/T 0171-2020, 4.
     """
     labels, rulings = _place(item, book)
     for rule in book.rules["class"]:
