@@ -151,7 +151,7 @@ def _column(
         type=decision.type,
         subject=reading.subject,
         leaf=leaf,
-        terms=reading.states | masked,
+        terms=(reading.states | reading.entities | masked) & knowledge.book.terms.keys(),
         findings=findings,
     )
     labels, rulings = grade(item, knowledge.book)

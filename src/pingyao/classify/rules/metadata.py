@@ -165,7 +165,7 @@ def _table_subject(
         return "person"
     if "organisation" in said:
         return "organisation"
-    if themes & _SYSTEM_THEMES and attributes < 2:
+    if themes & _SYSTEM_THEMES and "branch" not in entities and attributes < 2:
         return "system"
     if themes & {"product", "marketing", "cms"} and person < 2 and "transaction" not in themes:
         return "none"
@@ -244,6 +244,13 @@ def _subject(phrase: Phrase, context: Context) -> Subject:
             continue
         if term.subject:
             return _SUBJECTS[term.subject]
+    # A secret of nobody known is held to be a customer's until somebody says otherwise.
+    secret = {e for t in phrase.terms for e in t.entities if t.type}
+    if context.subject == "none" and "secret" in secret and "syskey" not in secret:
+        return "person"
+    last = phrase.terms[-1:]
+    if any(t.head == "info" for t in last) and any("user" in t.entities for t in phrase.terms):
+        return "person"
     # A log that keeps an address to write to keeps somebody's address.
     if context.subject == "system" and any(t.type in _CONTACTS for t in phrase.terms[-2:]):
         return "person"

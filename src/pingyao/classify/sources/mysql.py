@@ -136,6 +136,8 @@ class MySQL:
 
         ``TIMESTAMP`` comes in UTC; dates that are none (``0000-00-00``) come as NULL.
         """
+        if not table.columns:
+            return
         long = [column for column in table.columns if _base(column) in _LONG]
         fields = [_field(column) for column in table.columns if column not in long]
         query = _select(table, fields, long) + _sample(table, limit)
