@@ -120,8 +120,10 @@ _DECIMAL = re.compile(
     r"(?i)^(decimal|numeric|number|money|float|double|real|d)\s*\(?\d*[.,]\s*[1-9]"
 )
 _BLOB = re.compile(r"(?i)^(.*blob|bytea|raw|image|binary|varbinary)\b")
-_LONG = re.compile(r"(?i)^(.*text|clob|longvarchar|.*char2?\s*\((\d{4,})(\s*char)?\))")
-_SHORT = re.compile(r"(?i)^(char2?\s*\([1-4]\)|tinyint|c[1-4]$)")
+_LONG = re.compile(
+    r"(?i)^(.*text|.*clob|longvarchar|.*char(acter)?2?( varying)?\s*\(\d{4,}(\s*char)?\))"
+)
+_SHORT = re.compile(r"(?i)^((var)?char(acter)?2?( varying)?\s*\([1-4]\)|tinyint|smallint|c[1-4]$)")
 
 
 def read_context(table: Table, lexicon: Lexicon) -> Context:
