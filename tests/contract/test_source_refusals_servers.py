@@ -15,6 +15,7 @@ from pingyao.classify.sources.mysql import MySQL, open_mysql
 from pingyao.classify.sources.postgresql import PostgreSQL, open_postgresql
 from pingyao.kernel.errors import PingyaoError
 
+SECRET = "s3cret"
 HASTY = limits.Patience(connect=2, lock=1, catalogue=20, table=1)
 OPENERS = {"postgresql": open_postgresql, "mariadb": open_mysql}
 
@@ -63,11 +64,11 @@ def _refusal(family: str, url: str) -> PingyaoError:
 
 
 def test_a_wrong_password(family: str, server: Any, database: str):
-    assert _refusal(family, server.url(database, password="s3cret")).code == "scan.wrong_password"
+    assert _refusal(family, server.url(database, password=SECRET)).code == "scan.wrong_password"
 
 
 def test_an_unknown_user(family: str, server: Any, database: str):
-    url = server.url(database, user="nobody_here", password="s3cret")
+    url = server.url(database, user="nobody_here", password=SECRET)
     assert _refusal(family, url).code == "scan.wrong_password"
 
 
@@ -108,7 +109,7 @@ def test_a_server_that_wants_encryption(
         "DO $$ BEGIN CREATE ROLE tls_only LOGIN PASSWORD 's3cret'; "
         "EXCEPTION WHEN duplicate_object THEN NULL; END $$",
     )
-    url = postgresql_server.url(postgresql_database, user="tls_only", password="s3cret")
+    url = postgresql_server.url(postgresql_database, user="tls_only", password=SECRET)
     assert _refusal("postgresql", url).code in ("scan.tls_required", "scan.not_admitted")
 
 
@@ -133,11 +134,11 @@ def test_a_table_without_permission_does_not_stop_the_others(
     run("CREATE TABLE mine (a INTEGER)", "CREATE TABLE theirs (a INTEGER)")
     user = f"r_{database[2:14]}"
     if family == "postgresql":
-        run(f"CREATE ROLE {user} LOGIN PASSWORD 'x'", f"GRANT SELECT ON mine TO {user}")
+        run(f"CREATE ROLE {user} LOGIN PASSWORD '{SECRET}'", f"GRANT SELECT ON mine TO {user}")
     else:
-        run(f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'x'")
+        run(f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
         run(f"GRANT SELECT ON {database}.mine TO {user}@'127.0.0.1'")
-    source = OPENERS[family](server.url(database, user=user, password="x"))
+    source = OPENERS[family](server.url(database, user=user, password=SECRET))
     mine = _table(source, "mine")
     theirs = Table(mine.schema, "theirs", columns=mine.columns)
     with pytest.raises(PingyaoError) as caught:

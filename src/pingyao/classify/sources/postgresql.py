@@ -7,7 +7,7 @@ old row version is held on a production server for as long as the whole scan tak
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pyarrow as pa
@@ -18,7 +18,7 @@ from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.credentials import Address, parse_address
 from pingyao.classify.sources.failures import failure, named
-from pingyao.classify.sources.relational import Connections, Field, blocks, cut, parse_rows
+from pingyao.classify.sources.relational import Connections, Field, blocks, cut, decoded, parse_rows
 from pingyao.kernel.errors import PingyaoError
 
 _CATALOGUE = """
@@ -82,6 +82,8 @@ _NUMBERS = {
     "double precision": pa.float64(),
     "boolean": pa.bool_(),
 }
+_SHORT = {"cidr", "inet", "interval", "macaddr", "money", "time", "uuid"}
+"""Read as the server writes them; a cast would say ``10.0.0.1/32`` for ``10.0.0.1``."""
 _DECIMAL_DIGITS = 38
 _DENSE_ROWS = 60
 """Rows taken to fit a page of a table that was never analysed."""
@@ -129,7 +131,8 @@ class PostgreSQL:
             connection.cursor(name="catalogue") as cursor,
         ):
             cursor.execute(_CATALOGUE, {"schemas": list(self._address.schemas)})
-            for schema, name, kind, comment, rows, names, types, comments in cursor:
+            for row in cursor:
+                schema, name, kind, comment, rows, names, types, comments = map(_text, row)
                 columns = zip(names or (), types or (), comments or (), strict=True)
                 yield Table(
                     schema=schema,
@@ -155,7 +158,8 @@ class PostgreSQL:
             connection.cursor() as cursor,
         ):
             query = _select(table, fields) + _sample(cursor, table, limit)
-            with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as copy:
+            order = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_string()
+            with cursor.copy(order.encode()) as copy:
                 for block in blocks(map(bytes, copy)):
                     for batch in limits.bounded([parse_rows(block, fields)]):
                         shortened = shortened or cut(batch)
@@ -195,6 +199,9 @@ class PostgreSQL:
                 "SET extra_float_digits = 1",
             ):
                 connection.execute(statement.encode())
+            if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+                # The server does not know what it stores and would refuse to call it UTF-8.
+                connection.execute(b"SET client_encoding = 'SQL_ASCII'")
             connection.autocommit = False
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -217,6 +224,13 @@ class PostgreSQL:
             raise _explain(error, what, view=view, connecting=connecting) from None
         except (pa.ArrowInvalid, UnicodeDecodeError):
             raise failure("scan.read_failed", what, "arrow") from None
+
+
+def _text(value: Any) -> Any:
+    """Decodes what the driver leaves as bytes because the server declares no encoding."""
+    if isinstance(value, list):
+        return [_text(each) for each in cast("list[Any]", value)]
+    return decoded(value) if isinstance(value, bytes) else value
 
 
 def _explain(error: psycopg.Error, what: str, *, view: bool, connecting: bool) -> PingyaoError:
@@ -257,6 +271,8 @@ def _field(column: Column) -> Field:
     if base == "bytea":
         head = f"substring({name} from 1 for {limits.BINARY_BYTES})"
         return Field(column.name, f"encode({head}, 'hex')", pa.binary())
+    if base in _SHORT:
+        return Field(column.name, name, pa.string())
     if declared and base in ("character varying", "character") and declared[2]:
         return Field(column.name, f"{name}::text", pa.string())
     text, size = f"{name}::text", limits.CELL_CHARACTERS

@@ -93,7 +93,7 @@ def parse_rows(text: bytes, fields: list[Field]) -> pa.RecordBatch:
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
-        text = _recoded(text)
+        text = decoded(text).encode()
     table = csv.read_csv(
         pa.BufferReader(text),
         csv.ReadOptions(column_names=positions, use_threads=False, block_size=len(text) + 1),
@@ -135,11 +135,14 @@ def _longest(column: pa.Array) -> int:
     return compute.call_function("max", [lengths]).as_py() or 0
 
 
-def _recoded(text: bytes) -> bytes:
-    try:
-        return text.decode("gb18030").encode("utf-8")
-    except UnicodeDecodeError:
-        return text.decode("utf-8", errors="replace").encode("utf-8")
+def decoded(text: bytes) -> str:
+    """Decodes UTF-8, or else GB18030; of what is neither, the unreadable becomes U+FFFD."""
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return text.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return text.decode("utf-8", errors="replace")
 
 
 def _unhexed(array: pa.Array) -> pa.Array:

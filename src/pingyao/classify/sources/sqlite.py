@@ -15,6 +15,7 @@ import pyarrow as pa
 from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.failures import failure, named
+from pingyao.classify.sources.relational import decoded
 from pingyao.kernel.errors import PingyaoError
 
 _CATALOGUE = """
@@ -214,7 +215,7 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return decoded(value) if isinstance(value, bytes) else str(value)
 
 
 def _sample(connection: sqlite3.Connection, table: Table, limit: int | None) -> str:
@@ -290,13 +291,4 @@ def _array(values: tuple[object, ...], arrow: pa.DataType) -> pa.Array:
     try:
         return raw.cast(pa.string())
     except pa.ArrowInvalid:  # not UTF-8, which SQLite never checked
-        return pa.array((None if v is None else _decoded(v) for v in raw.to_pylist()), pa.string())
-
-
-def _decoded(value: bytes) -> str:
-    for encoding in ("utf-8", "gb18030"):
-        try:
-            return value.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return value.decode("utf-8", "replace")
+        return pa.array((None if v is None else decoded(v) for v in raw.to_pylist()), pa.string())
