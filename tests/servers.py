@@ -86,6 +86,18 @@ def _home(prefix: str) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def _prepare(home: Path, *command: str) -> None:
+    """Runs the program that lays out a data directory.
+
+    Raises:
+        RuntimeError: with what the program said.
+    """
+    done = subprocess.run(command, capture_output=True, cwd=home, check=False)  # noqa: S603 - ours
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise RuntimeError(f"{command} failed with {done.returncode}:\n{said}")
+
+
 @contextmanager
 def _running(command: list[str], log: Path, answers: Callable[[], bool]) -> Iterator[None]:
     with log.open("wb") as output:
@@ -133,15 +145,11 @@ def postgresql() -> Iterator[Server]:
         user, password = "postgres", "Pg-test-口令'1"
         secret.write_text(password, encoding="utf-8")
         secret.chmod(0o644)
-        subprocess.run(  # noqa: S603 - our own command
-            [
-                *(*prefix, str(programs / "initdb"), "--pgdata", str(data), "--username", user),
-                *("--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"),
-                *("--locale", "C", "--no-sync"),
-            ],
-            check=True,
-            capture_output=True,
-            cwd=home,
+        _prepare(
+            home,
+            *(*prefix, str(programs / "initdb"), "--pgdata", str(data), "--username", user),
+            *("--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"),
+            *("--locale", "C", "--no-sync"),
         )
         rules = data / "pg_hba.conf"
         rules.write_text(
@@ -190,14 +198,10 @@ def mariadb() -> Iterator[Server]:
         data = home / "data"
         common = ["--no-defaults", f"--datadir={data}", "--innodb-buffer-pool-size=64M"]
         common += ["--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0"]
-        subprocess.run(  # noqa: S603 - our own command
-            [
-                *(*prefix, install, *common),
-                *("--auth-root-authentication-method=normal", "--skip-test-db"),
-            ],
-            check=True,
-            capture_output=True,
-            cwd=home,
+        _prepare(
+            home,
+            *(*prefix, install, *common),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
         )
         user, password = "root", "My-test-口令'1"
         first = home / "first.sql"
