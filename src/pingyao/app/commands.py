@@ -20,7 +20,7 @@ def scan(
     source: str,
     /,
     *,
-    report: Annotated[Path | None, Parameter(help="报告目录：写入工作簿、网页与 JSON")] = None,
+    report: Annotated[Path | None, Parameter(help="结果目录：写入 result.json")] = None,
     sample: Annotated[int | None, Parameter(help="每张表至多读取的行数；默认全量读取")] = None,
     metadata_only: Annotated[
         bool, Parameter(help="只看元数据，不读取任何取值", negative="")
@@ -33,8 +33,7 @@ def scan(
 ) -> None:
     """扫描数据源，逐列分类分级，并给出依据。
 
-    SOURCE：数据库地址（postgresql://、mysql://）、SQLite/DuckDB 文件、CSV/Excel/Parquet/JSONL/文本/
-    docx 文件或目录、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
+    SOURCE：数据库地址（postgresql://、mysql://）、SQLite 或 DuckDB 文件、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
     PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
     """
     from pingyao.classify.cli import print_summary
@@ -64,20 +63,16 @@ def scan(
     else:
         print_summary(result)
         if report is not None:
-            print(f"报告：{report / 'report.html'}  工作簿：{report / 'report.xlsx'}")
+            print(f"结果：{report / 'result.json'}")
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
 
 
 def _write_reports(result: ScanResult, folder: Path) -> None:
-    from pingyao.classify.formats.report_html import write_html
     from pingyao.classify.formats.report_json import write_json
-    from pingyao.classify.formats.report_xlsx import write_xlsx
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(result, folder / "result.json")
-    write_xlsx(result, folder / "report.xlsx")
-    write_html(result, folder / "report.html")
 
 
 def _gate(limit: str | None):

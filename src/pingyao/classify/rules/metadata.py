@@ -227,9 +227,9 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
 def _telling(comment: str, context: Context, lexicon: Lexicon, grammar: Grammar) -> Phrase:
     """Reads the first part of a comment, or the second where only that names something."""
     phrases = [read_comment(part, lexicon) for part in _COMMA.split(comment, maxsplit=1)]
-    if len(phrases) == 2 and compose(phrases[0], context.subject, context, grammar)[1] < 0.7:
-        if compose(phrases[1], context.subject, context, grammar)[2] in ("direct", "composed"):
-            return phrases[1]
+    said = [compose(phrase, context.subject, context, grammar) for phrase in phrases]
+    if len(said) == 2 and said[0][1] < 0.7 and said[1][2] in ("direct", "composed"):
+        return phrases[1]
     return phrases[0]
 
 

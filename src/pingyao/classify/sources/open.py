@@ -5,10 +5,7 @@ from pathlib import Path
 from pingyao.classify.ports import Source
 from pingyao.kernel.errors import NotFound, Unsupported
 
-_CAN = (
-    "可扫描：postgresql://、mysql://、mariadb:// 地址；SQLite、DuckDB、CSV、Excel、Parquet、JSONL、文本、"
-    ".docx 文件或它们的目录；.sql 建表语句"
-)
+_CAN = "可扫描：postgresql://、mysql://、mariadb:// 地址，SQLite、DuckDB 文件，.sql 建表语句"
 _SQL = (".sql", ".ddl")
 
 
@@ -23,7 +20,7 @@ def open_source(spec: str) -> Source:
     if separator:
         return _open_url(scheme.lower(), spec, rest)
     path = Path(spec)
-    if not path.exists():
+    if not path.is_file():
         raise NotFound("scan.no_such_source", f"没有文件或目录 {path.name}", "请核对路径")
     return open_path(path)
 
@@ -44,10 +41,6 @@ def _open_url(scheme: str, spec: str, rest: str) -> Source:
 
 def open_path(path: Path) -> Source:
     """Opens a file or folder by its first bytes and its extension."""
-    if path.is_dir():
-        from pingyao.classify.sources.folder import open_folder
-
-        return open_folder(path)
     with path.open("rb") as file:
         head = file.read(16)
     suffix = path.suffix.lower()
@@ -59,28 +52,8 @@ def open_path(path: Path) -> Source:
         from pingyao.classify.sources.duckdb import open_duckdb
 
         return open_duckdb(path)
-    if head.startswith(b"PAR1"):
-        from pingyao.classify.sources.parquet import open_parquet
-
-        return open_parquet(path)
     if suffix in _SQL:
         from pingyao.classify.sources.ddl import open_ddl
 
         return open_ddl(path)
-    if suffix in (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods"):
-        from pingyao.classify.sources.excel import open_excel
-
-        return open_excel(path)
-    if suffix in (".jsonl", ".ndjson"):
-        from pingyao.classify.sources.jsonl import open_jsonl
-
-        return open_jsonl(path)
-    if suffix in (".txt", ".md", ".log", ".docx"):
-        from pingyao.classify.sources.documents import open_document
-
-        return open_document(path)
-    if suffix in (".csv", ".tsv", ".del", ".gz"):
-        from pingyao.classify.sources.csv import open_csv
-
-        return open_csv(path)
     raise Unsupported("scan.unknown_file", f"无法识别文件 {path.name} 的类型", _CAN)

@@ -1,0 +1,111 @@
+"""The command as a person runs it: output, exit codes, what is never printed."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def pingyao(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", "from pingyao.app.cli import main; main()", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "bank.db"
+    db = sqlite3.connect(path)
+    db.execute("create table khxx (khh text, xm text, sjhm text, jymm text)")
+    db.execute('create table "=1+1|<b>\x1b[31m" (a text)')
+    db.executemany(
+        "insert into khxx values (?, ?, ?, ?)",
+        [(f"{i:010d}", "王建国", f"138{i:08d}", f"{i:064x}") for i in range(500)],
+    )
+    db.commit()
+    db.close()
+    return path
+
+
+def test_a_database_is_summed_up(bank: Path) -> None:
+    done = pingyao("scan", str(bank))
+    assert done.returncode == 0, done.stderr
+    assert "2 张表，5 列，全量，读取 500 行" in done.stdout
+    assert "C3 1" in done.stdout
+    assert "\x1b[31m" not in done.stdout
+
+
+def test_json_is_all_there_is_on_stdout(bank: Path) -> None:
+    done = pingyao("scan", str(bank), "--json")
+    result = json.loads(done.stdout)["result"]
+    types = {c["id"]["column"]: c["type"] for t in result["tables"] for c in t["columns"]}
+    assert types["sjhm"] == "mobile"
+    assert types["jymm"] == "password_or_secret"
+    assert "王建国" not in done.stdout
+
+
+def test_metadata_only_says_so(bank: Path) -> None:
+    done = pingyao("scan", str(bank), "--metadata-only", "--json")
+    result = json.loads(done.stdout)["result"]
+    assert result["coverage"] == "metadata"
+    assert all(t["rows_read"] == 0 for t in result["tables"])
+
+
+def test_a_report_is_written_for_its_owner_only(bank: Path, tmp_path: Path) -> None:
+    assert pingyao("scan", str(bank), "--report", str(tmp_path / "r")).returncode == 0
+    written = tmp_path / "r" / "result.json"
+    assert written.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("limit", "code"), [("C3", 1), ("c2", 1), ("L4", 1), ("L5", 0)])
+def test_a_pipeline_can_fail_on_what_is_found(bank: Path, limit: str, code: int) -> None:
+    assert pingyao("scan", str(bank), "--fail-on", limit).returncode == code
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["scan", "no-such-file.db"], 4, "scan.no_such_source"),
+        (["scan", "gopher://x"], 2, "scan.unknown_scheme"),
+        (["scan", "{bank}", "--fail-on", "C9"], 2, "scan.bad_option"),
+        (["scan", "{bank}", "--sample", "0"], 2, "scan.bad_option"),
+        (["scan", "{bank}", "--pack", "none.json"], 2, "pack.unreadable"),
+        (["scan", "postgresql://u:s3cret@127.0.0.1:1/x"], 75, "scan.unreachable"),
+        (["scan", "mysql://u:s3cret@127.0.0.1:1/x"], 75, "scan.unreachable"),
+    ],
+)
+def test_refusals_have_a_code_and_a_remedy(
+    bank: Path, words: list[str], code: int, says: str
+) -> None:
+    done = pingyao(*[w.replace("{bank}", str(bank)) for w in words])
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr
+    assert "处理办法" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pingyao.app.cli import app\n"
+            "try: app(['--help'])\nexcept SystemExit: pass\n"
+            "print([m for m in ('pyarrow', 'numpy', 'numba', 'duckdb', 'sqlalchemy')"
+            " if m in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().endswith("[]")
