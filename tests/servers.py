@@ -92,7 +92,7 @@ def _prepare(home: Path, *command: str) -> None:
     Raises:
         RuntimeError: with what the program said.
     """
-    done = subprocess.run(command, capture_output=True, cwd=home, check=False)  # noqa: S603 - ours
+    done = subprocess.run(command, capture_output=True, cwd=home, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace")
         raise RuntimeError(f"{command} failed with {done.returncode}:\n{said}")
@@ -101,7 +101,7 @@ def _prepare(home: Path, *command: str) -> None:
 @contextmanager
 def _running(command: list[str], log: Path, answers: Callable[[], bool]) -> Iterator[None]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)  # noqa: S603 - our own command
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers():

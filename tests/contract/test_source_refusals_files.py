@@ -172,7 +172,7 @@ def test_sqlite_describes_what_it_can_of_a_file_with_a_broken_view(tmp_path: Pat
 def test_duckdb_with_a_writer_in_another_process_is_locked(tmp_path: Path):
     path = tmp_path / "a.duckdb"
     duckdb.connect(str(path)).close()
-    writer = subprocess.Popen(  # noqa: S603 - our own interpreter
+    writer = subprocess.Popen(
         [
             *(sys.executable, "-c"),
             f"import duckdb; c = duckdb.connect({str(path)!r}); print('up', flush=True); input()",

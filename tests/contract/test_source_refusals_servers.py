@@ -1,6 +1,7 @@
 """Servers that refuse, hang, lock and surprise."""
 
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ import pytest
 
 from pingyao.classify.model import Table
 from pingyao.classify.sources import limits
-from pingyao.classify.sources.mysql import MySQL, open_mysql
+from pingyao.classify.sources.credentials import parse_address
+from pingyao.classify.sources.mysql import MySQL, _tls, open_mysql
 from pingyao.classify.sources.postgresql import PostgreSQL, open_postgresql
 from pingyao.kernel.errors import PingyaoError
 
@@ -99,6 +101,27 @@ def test_a_host_without_address(family: str):
 def test_encryption_that_the_server_lacks(family: str, server: Any, database: str):
     url = server.url(database) + "?sslmode=verify-full"
     assert _refusal(family, url).code == "scan.tls_required"
+
+
+@pytest.mark.parametrize(
+    ("mode", "checks", "mode_of_certificates"),
+    [
+        ("require", False, ssl.CERT_NONE),
+        ("verify-ca", False, ssl.CERT_REQUIRED),
+        ("verify-full", True, ssl.CERT_REQUIRED),
+    ],
+)
+def test_mysql_checks_of_the_certificate_what_was_asked(
+    mode: str, checks: bool, mode_of_certificates: ssl.VerifyMode
+):
+    context = _tls(parse_address(f"mysql://h/d?sslmode={mode}", "mysql", 3306, {}))["ssl"]
+    assert context.check_hostname is checks
+    assert context.verify_mode is mode_of_certificates
+
+
+def test_mysql_with_a_missing_certificate_file_does_not_connect(mariadb_server: Any):
+    url = mariadb_server.url("mysql") + "?sslmode=verify-full&sslrootcert=/nonexistent.pem"
+    assert _refusal("mariadb", url).code == "scan.tls_required"
 
 
 def test_a_server_that_wants_encryption(

@@ -7,6 +7,7 @@ error numbers), 115,000 through the driver's own row tuples.
 
 import os
 import re
+import ssl
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -209,6 +210,11 @@ class MySQL:
             raise _explain(error, what, view=view) from None
         except OSError:  # a certificate file that is missing, a TLS handshake that failed
             raise failure("scan.tls_required", what) from None
+        except RuntimeError as error:
+            if "cryptography" not in str(error):
+                raise
+            # MySQL 8 sends its key to encrypt the password with, unless the connection is encrypted.
+            raise failure("scan.tls_required", what) from None
         except pa.ArrowInvalid:
             raise failure("scan.read_failed", what, "arrow") from None
 
@@ -229,11 +235,11 @@ def _tls(address: Address) -> dict[str, Any]:
         return {"ssl_disabled": True}
     if address.tls == "prefer":
         return {}
-    return {
-        "ssl": {"ca": address.tls_root or None},
-        "ssl_verify_cert": address.tls.startswith("verify"),
-        "ssl_verify_identity": address.tls == "verify-full",
-    }
+    # A context of our own: the driver's switches check no host name unless a CA file is named.
+    context = ssl.create_default_context(cafile=address.tls_root or None)
+    context.check_hostname = address.tls == "verify-full"
+    context.verify_mode = ssl.CERT_REQUIRED if address.tls.startswith("verify") else ssl.CERT_NONE
+    return {"ssl": context}
 
 
 def _texts(row: tuple[Any, ...]) -> tuple[Any, ...]:

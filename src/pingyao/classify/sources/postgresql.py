@@ -66,13 +66,20 @@ _BY_CLASS = {"08": "scan.unreachable", "53": "scan.too_busy", "57": "scan.unreac
 _BY_TEXT = (
     (
         "scan.tls_required",
-        r"no encryption|SSL off|sslmode|does not support SSL|SSL error|certificate|没有加密",
+        r"no encryption|SSL off|does not support SSL|SSL error|certificate|没有加密|不支持 ?SSL",
     ),
-    ("scan.not_admitted", r"pg_hba\.conf|not permitted to log in|不允许登录"),
-    ("scan.wrong_password", r"password|authentication|认证|口令|密码"),
+    ("scan.not_admitted", r"pg_hba\.conf|not permitted to log in|不允许.{0,4}登录"),
+    (
+        "scan.wrong_password",
+        r"authentication failed|no password supplied|role \".*\" does not exist"
+        r"|(认证|验证)失败|角色 ?\".*\" ?不存在",
+    ),
     ("scan.not_permitted", r"permission denied|权限不够"),
-    ("scan.no_such_database", r'database ".*" does not exist|数据库 ".*" 不存在'),
-    ("scan.too_busy", r"too many (connections|clients)|remaining connection slots|连接"),
+    ("scan.no_such_database", r"database \".*\" does not exist|数据库 ?\".*\" ?不存在"),
+    (
+        "scan.too_busy",
+        r"too many (connections|clients)|remaining connection slots|(太|过)多的?(连接|客户)",
+    ),
 )
 _NUMBERS = {
     "smallint": pa.int16(),
