@@ -12,7 +12,7 @@ import pytest
 def pingyao(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     import os
 
-    return subprocess.run(  # noqa: S603 - our own interpreter
+    return subprocess.run(
         [sys.executable, "-c", "from pingyao.app.cli import main; main()", *words],
         capture_output=True,
         text=True,
