@@ -176,7 +176,8 @@ class MySQL:
                 use_unicode=False,
                 cursorclass=SSCursor,
                 connect_timeout=patience.connect,
-                read_timeout=patience.table,
+                # The server is to end a slow statement; this is for a server that fell silent.
+                read_timeout=patience.table + patience.connect,
                 local_infile=False,
                 autocommit=True,
                 **_tls(address),
