@@ -1,0 +1,1 @@
+"""Measures the classifier against labelled columns, authored secrets and labelled texts."""
