@@ -33,7 +33,8 @@ def scan(
 ) -> None:
     """扫描数据源，逐列分类分级，并给出依据。
 
-    SOURCE：数据库地址（postgresql://、mysql://）、SQLite 或 DuckDB 文件、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
+    SOURCE：数据库地址（postgresql://、mysql://）、SQLite、DuckDB、CSV、Excel、Parquet、
+    JSONL、文本、docx 文件或放有它们的目录、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
     PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
     """
     from pingyao.classify.cli import print_summary

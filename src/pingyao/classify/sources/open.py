@@ -3,9 +3,13 @@
 from pathlib import Path
 
 from pingyao.classify.ports import Source
+from pingyao.classify.sources.failures import failure, shown
 from pingyao.kernel.errors import NotFound, Unsupported
 
-_CAN = "可扫描：postgresql://、mysql://、mariadb:// 地址，SQLite、DuckDB 文件，.sql 建表语句"
+_CAN = (
+    "可扫描：postgresql://、mysql://、mariadb:// 地址，SQLite、DuckDB、CSV、Excel、Parquet、JSONL、文本、"
+    ".docx 文件或放有它们的目录，.sql 建表语句"
+)
 _SQL = (".sql", ".ddl")
 
 
@@ -20,8 +24,8 @@ def open_source(spec: str) -> Source:
     if separator:
         return _open_url(scheme.lower(), spec, rest)
     path = Path(spec)
-    if not path.is_file():
-        raise NotFound("scan.no_such_source", f"没有文件或目录 {path.name}", "请核对路径")
+    if not path.exists():
+        raise NotFound("scan.no_such_source", f"没有文件或目录 {shown(path.name)}", "请核对路径")
     return open_path(path)
 
 
@@ -40,10 +44,25 @@ def _open_url(scheme: str, spec: str, rest: str) -> Source:
 
 
 def open_path(path: Path) -> Source:
-    """Opens a file or folder by its first bytes and its extension."""
-    with path.open("rb") as file:
-        head = file.read(16)
-    suffix = path.suffix.lower()
+    """Opens a file or folder by its first bytes and its extension.
+
+    Raises:
+        NotPermitted: it may not be read.
+        Unsupported: it is of a kind that cannot be scanned.
+    """
+    if path.is_dir():
+        from pingyao.classify.sources.folder import open_folder
+
+        return open_folder(path, open_path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        raise failure("scan.file_not_permitted", path.name) from None
+    return _by_head(path, head) or _by_suffix(path)
+
+
+def _by_head(path: Path, head: bytes) -> Source | None:
     if head.startswith(b"SQLite format 3\0"):
         from pingyao.classify.sources.sqlite import open_sqlite
 
@@ -52,8 +71,35 @@ def open_path(path: Path) -> Source:
         from pingyao.classify.sources.duckdb import open_duckdb
 
         return open_duckdb(path)
-    if suffix in _SQL:
+    if head.startswith(b"PAR1"):
+        from pingyao.classify.sources.parquet import open_parquet
+
+        return open_parquet(path)
+    return None
+
+
+def _by_suffix(path: Path) -> Source:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+    if suffix in (".sql", ".ddl"):
         from pingyao.classify.sources.ddl import open_ddl
 
         return open_ddl(path)
-    raise Unsupported("scan.unknown_file", f"无法识别文件 {path.name} 的类型", _CAN)
+    if suffix in (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods"):
+        from pingyao.classify.sources.excel import open_excel
+
+        return open_excel(path)
+    if suffix in (".jsonl", ".ndjson"):
+        from pingyao.classify.sources.jsonl import open_jsonl
+
+        return open_jsonl(path)
+    if suffix in (".txt", ".md", ".log", ".docx"):
+        from pingyao.classify.sources.documents import open_document
+
+        return open_document(path)
+    if suffix in (".csv", ".tsv", ".del", ".dat"):
+        from pingyao.classify.sources.csv import open_csv
+
+        return open_csv(path)
+    raise Unsupported("scan.unknown_file", f"无法识别文件 {shown(path.name)} 的类型", _CAN)

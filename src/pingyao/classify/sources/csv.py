@@ -1,0 +1,198 @@
+"""Delimited text: encoding, delimiter and header found out, streamed, nothing silently lost."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from pingyao.classify.model import Column, Table
+from pingyao.classify.sources.encoding import Utf8Reader, detect_encoding, open_bytes
+from pingyao.classify.sources.failures import failure, shown
+from pingyao.classify.sources.limits import bounded
+from pingyao.kernel.errors import Invalid
+
+_DELIMITERS = ",\t;|^\x01"
+_PROBE = 256 * 1024
+_LONGEST_PROBED = 100_000
+_MOST_COLUMNS = 20_000
+# A block must hold at least one whole row; a cell of ten million characters fits.
+_BLOCK = 32 * 1024 * 1024
+_SHOWN_ROWS = 5
+
+
+class CsvSource:
+    """One delimited file as a table."""
+
+    kind = "csv"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = path.name
+
+    def tables(self) -> Iterator[Table]:
+        """Yields the file as its one table; a file without a header has ``col_1``, ``col_2``, …"""
+        _, names, _, _ = self._layout()
+        if names:
+            stem = self._path.name.removesuffix(".gz").rpartition(".")[0]
+            columns = tuple(Column(name) for name in names)
+            yield Table("", stem or self.name, kind="file", columns=columns)
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields all rows as text; raises at the end when rows could not be told into columns."""
+        encoding, _, delimiter, has_header = self._layout()
+        names = [c.name for c in table.columns]
+        odd: list[int] = []
+
+        def on_odd_row(row: pa_csv.InvalidRow) -> str:
+            odd.append(row.number or 0)
+            return "skip"
+
+        with open_bytes(self._path) as raw:
+            reader = Utf8Reader(raw, encoding)
+            try:
+                stream = pa_csv.open_csv(
+                    pa.PythonFile(reader, mode="r"),
+                    read_options=pa_csv.ReadOptions(
+                        column_names=names,
+                        skip_rows=1 if has_header else 0,
+                        block_size=_BLOCK,
+                        use_threads=False,
+                    ),
+                    parse_options=pa_csv.ParseOptions(
+                        delimiter=delimiter,
+                        newlines_in_values=True,
+                        invalid_row_handler=on_odd_row,
+                    ),
+                    convert_options=pa_csv.ConvertOptions(
+                        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                    ),
+                )
+                yield from _limited(bounded(stream), limit)
+            except pa.ArrowInvalid as error:
+                if "Empty CSV" not in str(error):
+                    raise self._broken(error) from None
+            except (OSError, EOFError):
+                raise failure("scan.damaged", self.name) from None
+        unpaired = limit is None and reader.quotes % 2 == 1
+        if odd or reader.mended or unpaired:
+            raise self._lost(odd, reader.mended, unpaired)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _layout(self) -> tuple[str, list[str], str, bool]:
+        """Returns the encoding, column names, delimiter and whether the first line is a header."""
+        try:
+            encoding = detect_encoding(self._path)
+            with open_bytes(self._path) as raw:
+                reader = Utf8Reader(raw, encoding)
+                head = b""
+                while len(head) < _PROBE and (block := reader.read(_PROBE)):
+                    head += block
+        except (OSError, EOFError):
+            raise failure("scan.damaged", self.name) from None
+        text = head[:_PROBE].decode("utf-8", "replace").replace("\0", "")
+        lines = [line[:_LONGEST_PROBED] for line in text.splitlines() if line][:200]
+        if not lines:
+            return encoding, [], ",", False
+        delimiter = find_delimiter(lines)
+        rows = list(csv.reader(lines[:50], delimiter=delimiter))
+        first = [cell.strip() for cell in rows[0]]
+        if len(first) > _MOST_COLUMNS:
+            raise Invalid(
+                "scan.too_many_columns",
+                f"{shown(self.name)} 的第一行有 {len(first):,} 列，超过 {_MOST_COLUMNS:,}",
+                "请检查分隔符，或拆分文件后再扫描",
+            )
+        has_header = looks_like_header(first, rows[1:])
+        names = first if has_header else [f"col_{i}" for i in range(1, len(first) + 1)]
+        return encoding, distinct_names(names), delimiter, has_header
+
+    def _broken(self, error: pa.ArrowInvalid) -> Invalid:
+        text = str(error)
+        cause = (
+            "引号没有成对或文件只有一半"
+            if "straddling" in text or "EOF" in text
+            else "行结构不一致"
+        )
+        return Invalid(
+            "scan.broken_csv",
+            f"{shown(self.name)} 中途无法解析：{cause}；此前的行已读入",
+            "请重新导出该文件，并核对引号与换行",
+        )
+
+    def _lost(self, odd: list[int], mended: int, unpaired: bool) -> Invalid:
+        parts: list[str] = []
+        if odd:
+            first = "、".join(str(n) for n in odd[:_SHOWN_ROWS] if n)
+            where = f"（起于第 {first} 行）" if first else ""
+            parts.append(f"{len(odd):,} 行的列数与表头不符，未计入{where}")
+        if mended:
+            parts.append(f"{mended:,} 行的编码与文件其余部分不同，已按另一编码读入")
+        if unpaired:
+            parts.append("引号没有成对，末尾若干行可能并入了同一单元格")
+        return Invalid(
+            "scan.odd_rows",
+            f"{shown(self.name)}：{'；'.join(parts)}",
+            "请核对这些行的分隔符、引号与编码后重新导出",
+        )
+
+
+def find_delimiter(lines: list[str]) -> str:
+    """Returns the delimiter that cuts most lines into the same number of cells, more than one."""
+    best, score = ",", 0.0
+    for delimiter in _DELIMITERS:
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
+        width, hits = widths.most_common(1)[0]
+        share = hits / sum(widths.values()) * (1 + min(width, 50) / 1000)
+        if width > 1 and share > score:
+            best, score = delimiter, share
+    return best
+
+
+def looks_like_header(first: list[str], rest: list[list[str]]) -> bool:
+    """Tells a header from data: all named, all different, no numbers, unlike the rows below."""
+    if len({cell for cell in first if cell}) < len(first) * 0.6:
+        return False
+    if any(_numeric(cell) for cell in first):
+        return False
+    below = [row for row in rest if len(row) == len(first)]
+    repeated = sum(row[i] == cell for row in below for i, cell in enumerate(first))
+    return repeated <= len(below) * len(first) * 0.2 and max(map(len, first)) <= 200
+
+
+def _numeric(cell: str) -> bool:
+    return cell.replace(".", "").replace("-", "").replace(":", "").isdigit()
+
+
+def distinct_names(names: list[str]) -> list[str]:
+    """Returns the names with later namesakes numbered, and empty ones by position."""
+    taken: set[str] = set()
+    result: list[str] = []
+    for position, name in enumerate(names, 1):
+        own = name or f"col_{position}"
+        number = 2
+        while own in taken:
+            own, number = f"{name or f'col_{position}'}_{number}", number + 1
+        taken.add(own)
+        result.append(own)
+    return result
+
+
+def _limited(batches: Iterator[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if limit is None:
+            yield batch
+            continue
+        if limit <= 0:
+            return
+        yield batch.slice(0, limit)
+        limit -= batch.num_rows
+
+
+def open_csv(path: Path) -> CsvSource:
+    """Opens a delimited file, ``.gz`` as well."""
+    return CsvSource(path)

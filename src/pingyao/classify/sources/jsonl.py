@@ -1,0 +1,113 @@
+"""JSON lines: objects flattened with dots, broken lines counted, the rest read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pyarrow as pa
+
+from pingyao.classify.model import Column, Table
+from pingyao.classify.sources.encoding import open_text
+from pingyao.classify.sources.failures import shown
+from pingyao.kernel.errors import Invalid
+
+_PROBED_LINES = 2_000
+_BATCH_ROWS = 8_192
+_DEEPEST = 4
+_MOST_COLUMNS = 2_000
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+class JsonlSource:
+    """One file of JSON objects, one a line, as a table; its columns are those of the first lines."""
+
+    kind = "jsonl"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = path.name
+
+    def tables(self) -> Iterator[Table]:
+        """Yields the file as its one table; keys first seen later join in a column ``(其余)``."""
+        names: dict[str, None] = {}
+        for number, (_, row) in enumerate(self._rows()):
+            if row is not None and len(names) < _MOST_COLUMNS:
+                names.update(dict.fromkeys(row))
+            if number >= _PROBED_LINES:
+                break
+        if names:
+            columns = (*tuple(Column(n) for n in [*names][:_MOST_COLUMNS]), Column(_REST))
+            yield Table("", self._path.stem, kind="file", columns=columns)
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows as text; raises at the end when lines were no objects."""
+        names = [c.name for c in table.columns if c.name != _REST]
+        known = set(names)
+        broken: list[int] = []
+        cells: list[list[str | None]] = [[] for _ in range(len(names) + 1)]
+        read = 0
+        for number, row in self._rows():
+            if limit is not None and read >= limit:
+                break
+            if row is None:
+                broken.append(number)
+                continue
+            for i, name in enumerate(names):
+                cells[i].append(row.get(name))
+            others = [f"{k}={v}" for k, v in row.items() if k not in known and v is not None]
+            cells[-1].append(" ".join(others) or None)
+            read += 1
+            if len(cells[-1]) == _BATCH_ROWS:
+                yield _batch(cells, names)
+                cells = [[] for _ in range(len(names) + 1)]
+        if cells[-1]:
+            yield _batch(cells, names)
+        if broken:
+            first = "、".join(str(n) for n in broken[:5])
+            raise Invalid(
+                "scan.odd_rows",
+                f"{shown(self.name)}：{len(broken):,} 行不是 JSON 对象，未计入（起于第 {first} 行）",
+                "请核对这些行后重新导出",
+            )
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _rows(self) -> Iterator[tuple[int, dict[str, str | None] | None]]:
+        decode = msgspec.json.Decoder().decode
+        with open_text(self._path) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    value = decode(line) if len(line) <= _LONGEST_LINE else None
+                except (msgspec.DecodeError, RecursionError):
+                    value = None
+                yield number, _flat(value) if isinstance(value, dict) else None
+
+
+_REST = "(其余)"
+
+
+def _batch(cells: list[list[str | None]], names: list[str]) -> pa.RecordBatch:
+    arrays = [pa.array(c, pa.string()) for c in cells]
+    return pa.RecordBatch.from_arrays(arrays, names=[*names, _REST])
+
+
+def _flat(value: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str | None]:
+    result: dict[str, str | None] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, dict) and depth < _DEEPEST:
+            result.update(_flat(cast("dict[str, Any]", item), f"{name}.", depth + 1))
+        elif item is None or isinstance(item, str):
+            result[name] = item
+        else:
+            result[name] = msgspec.json.encode(item).decode()
+    return result
+
+
+def open_jsonl(path: Path) -> JsonlSource:
+    """Opens a file of JSON lines."""
+    return JsonlSource(path)
