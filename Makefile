@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: test lint clean
+.PHONY: test lint eval clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,3 +22,6 @@ test: lint
 
 clean:
 	rm -rf $(VENV)
+
+eval: $(BIN)/.installed
+	$(BIN)/python -m pingyao.app.evaluate ../shared docs/accuracy.md

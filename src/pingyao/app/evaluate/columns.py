@@ -100,7 +100,7 @@ def convention(row: Labelled, said: Verdict, same_type: bool) -> int | None:
         return None
     if row.schema == "base-data" and row.dtype == "status_flag_type_code":
         return 2
-    if row.dtype in {"loan_balance", "transaction_amount", "amount"}:
+    if row.dtype in {"amount_balance", "transaction_amount"}:
         return 4
     if row.dtype in {"date_time", "transaction_detail", "status_flag_type_code"}:
         return 6
