@@ -60,7 +60,7 @@ def read_tables(shared: Path) -> dict[str, tuple[Table, ...]]:
     tables: dict[str, tuple[Table, ...]] = {}
     for name in _DUMPS:
         source = open_ddl(shared / "data" / "schemas" / f"{name}.sql")
-        tables[name] = tuple(source.tables())
+        tables[name] = tuple(t for t in source.tables() if isinstance(t, Table))
     raw = (shared / "facts" / "base-data-fields-v2.1.json").read_bytes()
     forms = msgspec.json.decode(raw, type=tuple[_Form, ...])
     tables["base-data"] = tuple(
