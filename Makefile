@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: test lint eval clean
+.PHONY: demo test lint eval clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,12 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+demo: $(BIN)/.installed
+	rm -rf demo
+	mkdir demo
+	$(BIN)/pingyao example-bank demo/bank
+	$(BIN)/pingyao scan demo/bank --report demo/report
 
 test: lint
 	sh deploy/test-servers.sh

@@ -12,6 +12,10 @@ app = App(
     version_flags=["--version"],
 )
 _COMMANDS = {
+    "example-bank": (
+        "pingyao.app.commands:example_bank",
+        "生成示例银行，供试用与演示 · make up an example bank",
+    ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
 }
 for _name, (_path, _help) in _COMMANDS.items():

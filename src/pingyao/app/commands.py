@@ -10,7 +10,7 @@ from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.open import open_source
-from pingyao.kernel.errors import Invalid
+from pingyao.kernel.errors import Conflict, Invalid
 from pingyao.kernel.labels import PersonalClass
 
 _FAILED_GATE = 1
@@ -67,6 +67,32 @@ def scan(
             print(f"结果：{report / 'result.json'}")
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
+
+
+def example_bank(
+    folder: Path,
+    /,
+    *,
+    customers: Annotated[int, Parameter(help="个人客户数，其余表按比例生成")] = 200_000,
+    seed: Annotated[int, Parameter(help="随机种子；同一种子生成同一家银行")] = 7,
+) -> None:
+    """生成一家示例银行：八个系统，SQLite、CSV、Parquet、JSONL 与 Excel；其中没有任何真实的人或单位。
+
+    各列的真实类型写在目录旁的“目录名-truth.jsonl”，不放进目录里。
+    """
+    import msgspec
+
+    from pingyao.app.example.generate import generate
+    from pingyao.platform.files import write_atomically
+
+    if not 1 <= customers <= 20_000_000:
+        raise Invalid("example.bad_size", "客户数应在 1 至 2000 万之间", "请调整 --customers")
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict("example.not_empty", f"目录 {folder.name} 不是空的", "请换一个目录或先清空")
+    truths = generate(folder, customers, seed)
+    lines = b"".join(msgspec.json.encode(t) + b"\n" for t in truths)
+    write_atomically(folder.parent / f"{folder.name}-truth.jsonl", lines)
+    print(f"已生成示例银行：{folder}（{customers:,} 名客户，{len(truths):,} 列）")
 
 
 def _write_reports(result: ScanResult, folder: Path) -> None:

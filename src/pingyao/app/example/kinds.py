@@ -54,7 +54,9 @@ def _choice(*pool: str) -> Callable[[Random, int, int], pa.Array]:
     return lambda rng, n, row: v.pick(rng, n, [*pool])
 
 
-def _date(separator: str, since: int = 2008, until: int = 2026) -> Callable[[Random, int, int], pa.Array]:
+def _date(
+    separator: str, since: int = 2008, until: int = 2026
+) -> Callable[[Random, int, int], pa.Array]:
     def make(rng: Random, n: int, row: int) -> pa.Array:
         plain = v.ymd(v.days(rng, n, since, until))
         if not separator:
@@ -87,16 +89,16 @@ def _count(most: int) -> Callable[[Random, int, int], pa.Array]:
 
 def _email(rng: Random, n: int, row: int) -> pa.Array:
     domains = ["@example.com", "@mail.example.org", "@corp.example.net"]
-    return v.pooled(
-        rng, n, lambda: f"u{rng.integers(10**8):08d}{domains[rng.integers(3)]}"
-    )
+    return v.pooled(rng, n, lambda: f"u{rng.integers(10**8):08d}{domains[rng.integers(3)]}")
 
 
 def _landline(rng: Random, n: int, row: int) -> pa.Array:
     return v.pooled(
         rng,
         n,
-        lambda: f"{('010', '021', '0755', '0354')[rng.integers(4)]}-{rng.integers(2, 9)}{rng.integers(10**7):07d}",
+        lambda: (
+            f"{('010', '021', '0755', '0354')[rng.integers(4)]}-{rng.integers(2, 9)}{rng.integers(10**7):07d}"
+        ),
     )
 
 
@@ -131,7 +133,9 @@ def _blob(rng: Random, n: int, row: int) -> pa.Array:
 
 
 def _ip(rng: Random, n: int, row: int) -> pa.Array:
-    return v.pooled(rng, n, lambda: f"10.{rng.integers(256)}.{rng.integers(256)}.{rng.integers(1, 255)}")
+    return v.pooled(
+        rng, n, lambda: f"10.{rng.integers(256)}.{rng.integers(256)}.{rng.integers(1, 255)}"
+    )
 
 
 def _mac(rng: Random, n: int, row: int) -> pa.Array:
@@ -142,7 +146,9 @@ def _plate(rng: Random, n: int, row: int) -> pa.Array:
     return v.pooled(
         rng,
         n,
-        lambda: f"{'晋京沪粤浙陕'[rng.integers(6)]}{'ABCDEFK'[rng.integers(7)]}{rng.integers(10**5):05d}",
+        lambda: (
+            f"{'晋京沪粤浙陕'[rng.integers(6)]}{'ABCDEFK'[rng.integers(7)]}{rng.integers(10**5):05d}"
+        ),
     )
 
 
@@ -210,7 +216,9 @@ KINDS: dict[str, Kind] = {
     "birth": Kind("birth_date", False, _date("", 1945, 2006)),
     "gender": Kind("gender", True, _choice("男", "女")),
     "gendercode": Kind("gender", False, _choice("1", "2", "9")),
-    "ethnic": Kind("ethnicity_nationality", True, _choice("汉族", "回族", "满族", "蒙古族", "藏族")),
+    "ethnic": Kind(
+        "ethnicity_nationality", True, _choice("汉族", "回族", "满族", "蒙古族", "藏族")
+    ),
     "marital": Kind("marital", False, _choice("10", "20", "30", "40")),
     "education": Kind("education_occupation", False, _choice("10", "20", "30", "40", "60")),
     "job": Kind("education_occupation", False, _choice("1", "3", "4", "5", "6", "Y", "Z")),
@@ -231,13 +239,19 @@ KINDS: dict[str, Kind] = {
     "staff": Kind("staff_id_or_name", False, _drawn("8", 5, 900)),
     "staffname": Kind("staff_id_or_name", False, lambda rng, n, row: v.names(rng, n)),
     "branch": Kind("org_branch_code", False, _drawn("14", 4, 80)),
-    "bankname": Kind("org_branch_code", False, _choice("平遥示例银行古城支行", "平遥示例银行营业部", "平遥示例银行城东支行")),
+    "bankname": Kind(
+        "org_branch_code",
+        False,
+        _choice("平遥示例银行古城支行", "平遥示例银行营业部", "平遥示例银行城东支行"),
+    ),
     "balance": Kind("amount_balance", True, _money(9.0)),
     "amount": Kind("transaction_amount", True, _money(7.0)),
     "loanamount": Kind("amount_balance", True, _money(12.0)),
     "limit": Kind("credit_or_loan_info", False, _money(10.0)),
     "overdue": Kind("credit_or_loan_info", False, _count(7)),
-    "fivelevel": Kind("credit_or_loan_info", False, _choice("正常", "关注", "次级", "可疑", "损失")),
+    "fivelevel": Kind(
+        "credit_or_loan_info", False, _choice("正常", "关注", "次级", "可疑", "损失")
+    ),
     "collateral": Kind("guarantee_collateral", False, _money(13.0)),
     "finstat": Kind("financial_statement", False, _money(15.0)),
     "rate": Kind("interest_rate", True, _rate),
@@ -245,7 +259,9 @@ KINDS: dict[str, Kind] = {
     "orderno": Kind("transaction_detail", False, _random("62", 16)),
     "counterparty": Kind("counterparty", False, _company),
     "product": Kind("product_info", False, _drawn("P", 4, 300)),
-    "productname": Kind("product_info", False, _choice("安心存", "天天盈", "晋商宝", "助农贷", "信用快贷")),
+    "productname": Kind(
+        "product_info", False, _choice("安心存", "天天盈", "晋商宝", "助农贷", "信用快贷")
+    ),
     "rating": Kind("risk_rating_label", False, _choice("AAA", "AA", "A", "BBB", "BB", "B")),
     "status": Kind("status_flag_type_code", True, _choice("0", "1", "2", "9")),
     "flag": Kind("status_flag_type_code", True, _choice("Y", "N")),

@@ -102,7 +102,7 @@ def _relevance(type_: DataType, about: DataType, origin: str) -> float:
     if type_.id == about.id:
         return 1.0
     if origin in _VALUES and about.id in type_.shapes:
-        return 0.9
+        return 0.75
     family = type_.family or type_.id
     if about.id == family:
         return 0.9  # what is said of the family holds, a little less, for each of its members

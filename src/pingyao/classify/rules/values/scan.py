@@ -71,6 +71,44 @@ def _keep(sketch: NDArray[np.uint64], filled: int, value: np.uint64) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _says_nothing(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Tells a word for nothing: - -- / 无 空 N/A NA NULL None nan."""
+    size = end - start
+    first = data[start] | 32
+    if size <= 2 and (data[start] == 45 or data[start] == 47):
+        return data[end - 1] == data[start]
+    if size == 3 and data[start] >= 0xE4:
+        return _han(data, start) in (0xE697A0, 0xE7A9BA)
+    if first != 110:  # n
+        return False
+    if size == 2:
+        return (data[start + 1] | 32) == 97
+    if size == 3:
+        return data[start + 1] == 47 or (
+            (data[start + 1] | 32) == 97 and (data[start + 2] | 32) == 110
+        )
+    second, last = data[start + 1] | 32, data[end - 1] | 32
+    return size == 4 and ((second == 117 and last == 108) or (second == 111 and last == 101))
+
+
+@njit(cache=True, nogil=True)
+def _landline(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Tells a fixed-line number: area code 010, 02x or 03xx–09xx, then a number not in 0, 1, 9."""
+    second = data[start + 1]
+    if data[start] != 48 or second == 48:
+        return False
+    if second == 49:
+        if data[start + 2] != 48:
+            return False
+        at = start + 3
+    else:
+        at = start + 3 if second == 50 else start + 4
+    if data[at] == 45 or data[at] == 32:
+        at += 1
+    return 50 <= data[at] <= 56 and 7 <= end - at <= 8
+
+
+@njit(cache=True, nogil=True)
 def _date(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Returns 0 for no date, 1 for a date, 2 for a date with a time; the forms banks use."""
     size = end - start
@@ -212,7 +250,7 @@ def scan(
         while end > start and data[end - 1] <= 32:
             end -= 1
         size = end - start
-        if size == 0 or (size == 1 and (data[start] == 45 or data[start] == 47)):
+        if size == 0 or (size <= 4 and _says_nothing(data, start, end)):
             blanks += 1
             continue
         cells += 1
@@ -356,12 +394,9 @@ def _cell(
     if size == 60 and data[start] == 36 and data[start + 1] == 50:
         counts[HASH] += 1
         known = True
-    if other and digits + other == size:
-        if data[start] == 48 and 10 <= digits <= 12 and other <= 2 and size <= 14:
-            counts[LANDLINE] += 1
-            known = True
-    elif digits == size and data[start] == 48 and 10 <= size <= 12:
+    if 10 <= digits <= 12 and digits + other == size and other <= 1 and _landline(data, start, end):
         counts[LANDLINE] += 1
+        known = known or other == 1
     if letters and other and 6 <= size <= 254 and _email(data, start, end):
         counts[EMAIL] += 1
         known = True

@@ -198,6 +198,6 @@ def _codes(p: Profile, trust: float) -> list[Evidence]:
 def _texts(p: Profile, trust: float) -> list[Evidence]:
     n = p.cells
     text = p.counts.get("text", 0) - p.counts.get("address", 0) - p.counts.get("org_name", 0)
-    if text >= 0.4 * n and p.distinct > 20:
+    if text >= 0.4 * n and p.distinct > 8:
         return [_evidence("free_text_remark", 4.5 * trust, "values.sentences", text / n, n)]
     return []
