@@ -12,6 +12,10 @@ app = App(
     version_flags=["--version"],
 )
 _COMMANDS = {
+    "catalogue": (
+        "pingyao.app.catalogue:app",
+        "数据资产目录：确认、更正、差异与历史 · the catalogue",
+    ),
     "example-bank": (
         "pingyao.app.commands:example_bank",
         "生成示例银行，供试用与演示 · make up an example bank",

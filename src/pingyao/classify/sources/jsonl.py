@@ -29,7 +29,7 @@ class JsonlSource:
         self.name = path.name
 
     def tables(self) -> Iterator[Table]:
-        """Yields the file as its one table; keys first seen later join in a column ``(其余)``."""
+        """Yields the file as its one table, with the keys of its first lines as columns."""
         names: dict[str, None] = {}
         for number, (_, row) in enumerate(self._rows()):
             if row is not None and len(names) < _MOST_COLUMNS:
@@ -37,15 +37,16 @@ class JsonlSource:
             if number >= _PROBED_LINES:
                 break
         if names:
-            columns = (*tuple(Column(n) for n in [*names][:_MOST_COLUMNS]), Column(_REST))
+            columns = tuple(Column(n) for n in [*names][:_MOST_COLUMNS])
             yield Table("", self._path.stem, kind="file", columns=columns)
 
     def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows as text; raises at the end when lines were no objects."""
-        names = [c.name for c in table.columns if c.name != _REST]
+        names = [c.name for c in table.columns]
         known = set(names)
         broken: list[int] = []
-        cells: list[list[str | None]] = [[] for _ in range(len(names) + 1)]
+        late = 0
+        cells: list[list[str | None]] = [[] for _ in names]
         read = 0
         for number, row in self._rows():
             if limit is not None and read >= limit:
@@ -53,23 +54,30 @@ class JsonlSource:
             if row is None:
                 broken.append(number)
                 continue
+            late += not row.keys() <= known
             for i, name in enumerate(names):
                 cells[i].append(row.get(name))
-            others = [f"{k}={v}" for k, v in row.items() if k not in known and v is not None]
-            cells[-1].append(" ".join(others) or None)
             read += 1
-            if len(cells[-1]) == _BATCH_ROWS:
+            if read % _BATCH_ROWS == 0:
                 yield _batch(cells, names)
-                cells = [[] for _ in range(len(names) + 1)]
-        if cells[-1]:
+                cells = [[] for _ in names]
+        if cells and cells[0]:
             yield _batch(cells, names)
+        if broken or late:
+            raise self._lost(broken, late)
+
+    def _lost(self, broken: list[int], late: int) -> Invalid:
+        parts: list[str] = []
         if broken:
             first = "、".join(str(n) for n in broken[:5])
-            raise Invalid(
-                "scan.odd_rows",
-                f"{shown(self.name)}：{len(broken):,} 行不是 JSON 对象，未计入（起于第 {first} 行）",
-                "请核对这些行后重新导出",
-            )
+            parts.append(f"{len(broken):,} 行不是 JSON 对象，未计入（起于第 {first} 行）")
+        if late:
+            parts.append(f"{late:,} 行含有前 {_PROBED_LINES:,} 行未见的键，这些键未读")
+        return Invalid(
+            "scan.odd_rows",
+            f"{shown(self.name)}：{'；'.join(parts)}",
+            "请核对这些行，统一各行的键后重新导出",
+        )
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -87,12 +95,9 @@ class JsonlSource:
                 yield number, _flat(value) if isinstance(value, dict) else None
 
 
-_REST = "(其余)"
-
-
 def _batch(cells: list[list[str | None]], names: list[str]) -> pa.RecordBatch:
     arrays = [pa.array(c, pa.string()) for c in cells]
-    return pa.RecordBatch.from_arrays(arrays, names=[*names, _REST])
+    return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
 def _flat(value: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str | None]:
