@@ -1,0 +1,71 @@
+"""Puts evidence, types and labels into words."""
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+from pingyao.classify.model import Evidence, Ruling, Verdict
+
+SUBJECTS = {
+    "person": "个人",
+    "organisation": "单位",
+    "staff": "员工",
+    "system": "系统",
+    "none": "—",
+}
+TIERS = {
+    "GENERAL_OTHER": "其他一般数据",
+    "GENERAL_SENSITIVE": "敏感数据",
+    "IMPORTANT": "重要数据",
+    "CORE": "核心数据",
+}
+GENERAL = {1: "一般", 2: "重要", 3: "核心"}
+COVERAGE = {"full": "全量", "sample": "抽样", "metadata": "仅元数据"}
+
+
+@cache
+def _messages() -> dict[str, dict[str, str]]:
+    raw = files("pingyao.classify.data").joinpath("messages.json").read_bytes()
+    return msgspec.json.decode(raw, type=dict[str, dict[str, str]])
+
+
+@cache
+def type_names() -> dict[str, tuple[str, str]]:
+    """Returns every data type's Chinese and English name."""
+    raw = files("pingyao.classify.data").joinpath("types.json").read_bytes()
+    return {t["id"]: (t["zh"], t["en"]) for t in msgspec.json.decode(raw)["types"]}
+
+
+def say(evidence: Evidence, language: str = "zh") -> str:
+    """Returns one piece of evidence as a sentence; an unknown code is shown as it is."""
+    text = _messages().get(language, {}).get(evidence.code)
+    try:
+        return text.format(**evidence.args) if text else f"{evidence.code} {evidence.args}"
+    except (KeyError, ValueError, IndexError):
+        return f"{evidence.code} {evidence.args}"
+
+
+def why(verdict: Verdict, language: str = "zh") -> str:
+    """Returns the evidence that speaks for a verdict, strongest first."""
+    names = type_names()
+    chosen = sorted(verdict.evidence, key=lambda e: -abs(e.weight))[:6]
+    column = 0 if language == "zh" else 1
+    return "；".join(
+        f"{names.get(e.type, (e.type, e.type))[column]}：{say(e, language)}" for e in chosen
+    )
+
+
+def cited(ruling: Ruling) -> str:
+    """Returns a ruling's source with its state of verification."""
+    citation = ruling.citation
+    if not citation.standard:
+        return "产品默认"
+    state = "已核对" if citation.verified else "待核对"
+    return f"{citation.standard} {citation.clause}".strip() + f"（{state}）"
+
+
+def visible(text: str, limit: int = 32_000) -> str:
+    """Returns untrusted text with control and direction characters made visible."""
+    shown = "".join(c if c.isprintable() or c in "\n" else f"\\u{ord(c):04x}" for c in text[:limit])
+    return shown[:limit]
