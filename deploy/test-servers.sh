@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the database servers the tests start for themselves, where Debian packages can be had.
+# Installs the database servers and the browser the tests start for themselves, where Debian packages can be had.
 # Nothing is started as a system service. Without root or sudo the tests that need them are skipped.
 set -eu
 
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
+command -v chromium >/dev/null || missing="$missing chromium fonts-noto-cjk"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

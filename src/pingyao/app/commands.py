@@ -20,7 +20,9 @@ def scan(
     source: str,
     /,
     *,
-    report: Annotated[Path | None, Parameter(help="报告目录：写入工作簿与 result.json")] = None,
+    report: Annotated[
+        Path | None, Parameter(help="报告目录：写入工作簿、网页报告与 result.json")
+    ] = None,
     sample: Annotated[int | None, Parameter(help="每张表至多读取的行数；默认全量读取")] = None,
     metadata_only: Annotated[
         bool, Parameter(help="只看元数据，不读取任何取值", negative="")
@@ -64,7 +66,8 @@ def scan(
     else:
         print_summary(result)
         if report is not None:
-            print(f"工作簿：{report / 'report.xlsx'}　结果：{report / 'result.json'}")
+            print(f"工作簿：{report / 'report.xlsx'}")
+            print(f"网页报告：{report / 'report.html'}")
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
 
@@ -96,12 +99,14 @@ def example_bank(
 
 
 def _write_reports(result: ScanResult, folder: Path) -> None:
+    from pingyao.classify.formats.report_html import write_html
     from pingyao.classify.formats.report_json import write_json
     from pingyao.classify.formats.report_xlsx import write_xlsx
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(result, folder / "result.json")
     write_xlsx(result, folder / "report.xlsx")
+    write_html(result, folder / "report.html")
 
 
 def _gate(limit: str | None):

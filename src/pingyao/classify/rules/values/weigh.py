@@ -158,16 +158,20 @@ def _numbers(p: Profile, trust: float) -> list[Evidence]:
     if money + fraction >= 0.5 * n and _no_identifier(p):
         small = (percent + fraction) / n
         if small > 0.85:
-            result.append(_evidence("rate", 5.0 * trust, "values.small_decimals", small, n))
-            result.append(_evidence("amount", 1.0 * trust, "values.decimals", small, n))
+            result.append(
+                _evidence("interest_rate", 5.0 * trust, "values.small_decimals", small, n)
+            )
+            result.append(_evidence("amount_balance", 1.0 * trust, "values.decimals", small, n))
         else:
             share = min(1.0, (decimals + integer) / n)
-            result.append(_evidence("amount", 5.0 * trust, "values.decimals", share, n))
+            result.append(_evidence("amount_balance", 5.0 * trust, "values.decimals", share, n))
     elif integer >= 0.8 * n and _no_identifier(p):
         if p.rising and p.distinct > 0.9 * n and n >= 20:
             result.append(_evidence("technical_key", 3.0 * trust, "values.rising", 1.0, n))
         elif "number" in p.native and p.distinct > 200:
-            result.append(_evidence("amount", 1.0 * trust, "values.integers", integer / n, n))
+            result.append(
+                _evidence("amount_balance", 1.0 * trust, "values.integers", integer / n, n)
+            )
     return result
 
 

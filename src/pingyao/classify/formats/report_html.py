@@ -1,0 +1,109 @@
+"""The report as one page that stands alone: charts, every column, every reason, offline."""
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+from pingyao.classify.formats.words import COVERAGE, SUBJECTS, cited, say, type_names, visible
+from pingyao.classify.model import ScanResult, Verdict
+from pingyao.classify.rules.summary import hidden, is_candidate, summarise
+from pingyao.platform.files import write_atomically
+
+_PARTS = files("pingyao.classify.formats").joinpath("report")
+
+
+def write_html(result: ScanResult, path: Path) -> None:
+    """Writes the page; it asks the network for nothing and shows no data value."""
+    css, script = _part("report.css"), _part("report.js")
+    echarts = _PARTS.joinpath("echarts").joinpath("echarts.min.js").read_text("utf-8")
+    # Charts set styles on elements, which a hash cannot cover; scripts run by hash only.
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+        f"form-action 'none'; script-src {_hash(echarts)} {_hash(script)}"
+    )
+    page = jinja2.Environment(autoescape=False).from_string(_part("report.html.j2"))  # noqa: S701 - our own parts; the data is escaped below
+    text = page.render(policy=policy, css=css, echarts=echarts, script=script, data=_data(result))
+    write_atomically(path, text.encode("utf-8"))
+
+
+def _part(name: str) -> str:
+    return _PARTS.joinpath(name).read_text("utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _data(result: ScanResult) -> str:
+    """Returns what the page shows as JSON that cannot end its own script element."""
+    summary = summarise(result)
+    rules = {(r.pack, r.rule): i for i, (r, _) in enumerate(summary.rules)}
+    shown = {
+        "about": _about(result),
+        "summary": {
+            "tables": summary.tables,
+            "columns": summary.columns,
+            "rows": summary.rows,
+            "levels": [*summary.by_level.items()],
+            "personal": summary.personal,
+            "review": summary.review,
+            "candidates": summary.candidates,
+            "hidden": summary.hidden,
+            "unread": summary.unread,
+        },
+        "types": type_names(),
+        "subjects": SUBJECTS,
+        "rules": [(r.text, cited(r), r.citation.verified) for r, _ in summary.rules],
+        "rows": [_row(v, rules) for t in result.tables for v in t.columns],
+        "unread": [
+            (visible(u.where, 300), u.detail, u.remedy, str(u.rows_read)) for u in result.unread
+        ],
+    }
+    text = msgspec.json.encode(shown).decode()
+    for mark, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(mark, escaped)
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _about(result: ScanResult) -> dict[str, str]:
+    source = visible(result.source, 120)
+    when = f"{result.finished_at:%Y-%m-%d %H:%M} UTC"
+    packs = " ".join(f"{p.name}@{p.version}" for p in result.packs)
+    sample = f" {result.sample_rows}" if result.sample_rows else ""
+    return {
+        "zh": f"{source} · {COVERAGE[result.coverage]}{sample} · {when}",
+        "en": f"{source} · {result.coverage}{sample} · {when}",
+        "packs": f"pingyao {result.version} · {packs}",
+    }
+
+
+def _row(verdict: Verdict, rules: dict[tuple[str, str], int]) -> tuple[object, ...]:
+    id_, labels = verdict.id, verdict.labels
+    evidence = sorted(verdict.evidence, key=lambda e: -abs(e.weight))[:8]
+    detail = {
+        "why": [(e.type, visible(say(e)), visible(say(e, "en"))) for e in evidence],
+        "guesses": [(g.type, g.probability) for g in verdict.guesses],
+        "findings": [(f.type, f.rows, f.of_rows, f.count, f.valid) for f in verdict.findings],
+        "hidden": len(hidden(verdict)),
+        "rulings": [rules[r.pack, r.rule] for r in verdict.rulings],
+    }
+    return (
+        visible(id_.schema.partition("/")[0] or id_.source, 200),
+        visible(id_.table, 300),
+        visible(id_.column, 300),
+        visible(verdict.comment, 600),
+        verdict.type,
+        verdict.subject,
+        verdict.leaf,
+        int(labels.level),
+        int(labels.personal),
+        verdict.confidence,
+        verdict.abstained,
+        is_candidate(verdict),
+        detail,
+    )
