@@ -276,7 +276,7 @@ def compose(
     last = terms[-1]
     if last.state == "event" and len(terms) > 1 and any(t.type or t.entities for t in terms[:-1]):
         return grammar.heads["flag"], 0.7, "head"
-    body = [t for t in terms if t.state not in ("bookkeeping", "event")]
+    body = [t for t in terms if t.head or t.state not in ("bookkeeping", "event")]
     if not body:
         return ("date_time", 0.3, "bare") if last.state == "bookkeeping" else ("", 0.0, "none")
     last = body[-1]
