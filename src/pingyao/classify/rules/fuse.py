@@ -12,7 +12,7 @@ from pingyao.classify.model import Evidence, Guess
 # Below this posterior a column goes to the review queue instead of being asserted.
 ASSERTED_FROM = 0.70
 # Values this sure of something else than the metadata says make a conflict for a person to solve.
-_CONFLICT_FROM = 5.0
+_CONFLICT_FROM = 6.0
 _VALUES = ("values", "text")
 
 
@@ -102,7 +102,7 @@ def _relevance(type_: DataType, about: DataType, origin: str) -> float:
     if type_.id == about.id:
         return 1.0
     if origin in _VALUES and about.id in type_.shapes:
-        return 0.75
+        return 0.5
     family = type_.family or type_.id
     if about.id == family:
         return 0.9  # what is said of the family holds, a little less, for each of its members

@@ -439,7 +439,9 @@ def _region(data: NDArray[np.uint8], start: int) -> bool:
         or 50 <= province <= 54
         or 61 <= province <= 65
     )
-    return known and (prefecture <= 53 or prefecture == 90) and county <= 90
+    # A province as a whole is 140000: no county without a prefecture.
+    whole = prefecture == 0 and county == 0
+    return known and county <= 90 and (whole or 1 <= prefecture <= 53 or prefecture == 90)
 
 
 @njit(cache=True, nogil=True)

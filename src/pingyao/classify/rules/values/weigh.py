@@ -11,21 +11,21 @@ _CHANCE = {"id": 1 / 11, "card": 1 / 10, "uscc": 1 / 31, "org": 1 / 11, "lei": 1
 # type, counter, how much the shape alone says at a share of 100 % (nats)
 _SHAPES = (
     ("id_card_no", "id", 7.0),
-    ("mobile", "mobile", 6.5),
+    ("mobile", "mobile", 7.0),
     ("email", "email", 8.0),
-    ("landline", "landline", 6.0),
+    ("landline", "landline", 7.0),
     ("vehicle_plate", "plate", 8.0),
-    ("passport_no", "passport", 6.0),
+    ("passport_no", "passport", 7.0),
     ("hk_macao_permit_no", "hk_macao", 6.0),
     ("ip", "ip", 8.0),
     ("mac", "mac", 8.0),
-    ("person_name", "name", 6.0),
+    ("person_name", "name", 6.5),
     ("org_name", "org_name", 7.5),
     ("address", "address", 7.0),
     ("gender", "gender", 8.0),
     ("ethnicity_nationality", "ethnic", 7.5),
     ("password_or_secret", "hash", 6.0),
-    ("region_code", "region", 4.5),
+    ("region_code", "region", 6.0),
 )
 _CHECKED = (
     ("bank_card_no", "card", 2.0),
@@ -159,12 +159,12 @@ def _numbers(p: Profile, trust: float) -> list[Evidence]:
         small = (percent + fraction) / n
         if small > 0.85:
             result.append(
-                _evidence("interest_rate", 5.0 * trust, "values.small_decimals", small, n)
+                _evidence("interest_rate", 6.0 * trust, "values.small_decimals", small, n)
             )
             result.append(_evidence("amount_balance", 1.0 * trust, "values.decimals", small, n))
         else:
             share = min(1.0, (decimals + integer) / n)
-            result.append(_evidence("amount_balance", 5.0 * trust, "values.decimals", share, n))
+            result.append(_evidence("amount_balance", 6.0 * trust, "values.decimals", share, n))
     elif integer >= 0.8 * n and _no_identifier(p):
         if p.rising and p.distinct > 0.9 * n and n >= 20:
             result.append(_evidence("technical_key", 3.0 * trust, "values.rising", 1.0, n))
@@ -187,7 +187,7 @@ def _codes(p: Profile, trust: float) -> list[Evidence]:
     for counter in ("gender", "ethnic", "date", "region", "money", "id", "mobile", "name"):
         if p.counts.get(counter, 0) > 0.6 * n:
             return []
-    weight = (4.0 if p.distinct <= 50 else 2.5) * trust
+    weight = (5.5 if p.distinct <= 50 else 3.0) * trust
     return [
         Evidence(
             "values",
@@ -203,5 +203,5 @@ def _texts(p: Profile, trust: float) -> list[Evidence]:
     n = p.cells
     text = p.counts.get("text", 0) - p.counts.get("address", 0) - p.counts.get("org_name", 0)
     if text >= 0.4 * n and p.distinct > 8:
-        return [_evidence("free_text_remark", 4.5 * trust, "values.sentences", text / n, n)]
+        return [_evidence("free_text_remark", 6.0 * trust, "values.sentences", text / n, n)]
     return []
