@@ -120,9 +120,8 @@ def bank_values(knowledge: Knowledge, customers: int = 20_000) -> Section:
                 if fact.by_value:
                     decision = decide(values.weigh(profile), knowledge.types)
                     truth.append(_ALIKE.get(fact.type, fact.type))
-                    said.append(
-                        "—" if decision.abstained else _ALIKE.get(decision.type, decision.type)
-                    )
+                    said.append(_ALIKE.get(decision.type, decision.type))
+                    asserted.append(not decision.abstained)
     right = sum(t == s for t, s, sure in zip(truth, said, asserted, strict=True) if sure)
     return Section(
         "示例银行（仅凭取值）",
