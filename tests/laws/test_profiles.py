@@ -1,0 +1,53 @@
+"""Profiles add up: reading a column in parts, in any order, equals reading it in one go."""
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pingyao.classify.rules.values import EMPTY, Profile, findings, merge, profile, weigh
+
+cells = st.one_of(
+    st.none(),
+    st.text(max_size=30),
+    st.sampled_from(
+        ["13800138000", "11010519491231002X", "4111111111111111", "男", "2024-01-02", "12.50", "无"]
+    ),
+    st.builds("电话{}请回".format, st.from_regex(r"1[3-9]\d{9}", fullmatch=True)),
+)
+columns = st.lists(cells, max_size=60)
+
+
+def of(column: list[str | None], first_row: int = 0) -> Profile:
+    return profile(pa.array(column, pa.string()), first_row)
+
+
+def settled(p: Profile) -> Profile:
+    """A profile without what is only known batch by batch."""
+    import msgspec
+
+    return msgspec.structs.replace(p, rising=True)
+
+
+@settings(deadline=None)
+@given(columns, columns)
+def test_two_parts_equal_the_whole(a: list[str | None], b: list[str | None]) -> None:
+    parts = merge(of(a), of(b, len(a)))
+    assert settled(parts) == settled(of([*a, *b]))
+    assert findings(parts) == findings(of([*a, *b]))
+
+
+@settings(deadline=None)
+@given(columns, columns, columns)
+def test_merging_is_associative_and_commutative(
+    a: list[str | None], b: list[str | None], c: list[str | None]
+) -> None:
+    x, y, z = of(a), of(b, len(a)), of(c, len(a) + len(b))
+    assert merge(merge(x, y), z) == merge(x, merge(y, z))
+    assert merge(x, y) == merge(y, x)
+    assert merge(x, EMPTY) == merge(EMPTY, x) == x
+
+
+@settings(deadline=None)
+@given(columns)
+def test_weights_stay_within_their_bounds(column: list[str | None]) -> None:
+    assert all(-8 <= e.weight <= 8 for e in weigh(of(column)))
