@@ -1,6 +1,5 @@
 """The catalogue keeps its promises on SQLite and on PostgreSQL alike."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,91 +54,81 @@ def result(*verdicts: Verdict, unread: tuple[Any, ...] = ()) -> ScanResult:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'c.db'}"
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        url = server.url(request.getfixturevalue("postgresql_database"))
-    opened = open_engine(url, migrate)
-    yield opened
-    opened.dispose()
-
-
 def entries(engine: sa.Engine) -> dict[str, store.Entry]:
     with engine.connect() as db:
         return {e.verdict.id.column: e for e in store.read_entries(db)}
 
 
-def count(engine: sa.Engine, table: sa.Table) -> int:
-    with engine.connect() as db:
+def count(catalogue_engine: sa.Engine, table: sa.Table) -> int:
+    with catalogue_engine.connect() as db:
         return db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
 
-def test_recording_twice_is_no_difference(engine: sa.Engine) -> None:
-    first = catalogue.record(engine, result(verdict("a"), verdict("b")), "机器")
+def test_recording_twice_is_no_difference(catalogue_engine: sa.Engine) -> None:
+    first = catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器")
     assert [c.what for c in first] == ["added", "added"]
-    before = entries(engine)
-    assert catalogue.record(engine, result(verdict("a"), verdict("b")), "机器") == ()
-    assert entries(engine) == before
-    assert count(engine, store.history) == 2
+    before = entries(catalogue_engine)
+    assert catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器") == ()
+    assert entries(catalogue_engine) == before
+    assert count(catalogue_engine, store.history) == 2
 
 
-def test_a_new_opinion_replaces_what_nobody_decided(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a")), "机器")
-    (change,) = catalogue.record(engine, result(verdict("a", "email", 2)), "机器")
+def test_a_new_opinion_replaces_what_nobody_decided(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a")), "机器")
+    (change,) = catalogue.record(catalogue_engine, result(verdict("a", "email", 2)), "机器")
     assert (change.what, change.old, change.new) == ("changed", "mobile 3级 C2", "email 2级 C2")
-    assert entries(engine)["a"].verdict.type == "email"
+    assert entries(catalogue_engine)["a"].verdict.type == "email"
 
 
-def test_a_persons_decision_is_locked(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a")), "机器")
-    entry = entries(engine)["a"]
+def test_a_persons_decision_is_locked(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a")), "机器")
+    entry = entries(catalogue_engine)["a"]
     decision = Decision(entry.id, entry.version, "核对了样本", type="email", level=4)
-    (after,) = catalogue.decide(engine, [decision], BOOK, "李")
+    (after,) = catalogue.decide(catalogue_engine, [decision], BOOK, "李")
     assert (after.verdict.type, after.verdict.labels.level, after.locked) == ("email", 4, True)
-    (change,) = catalogue.record(engine, result(verdict("a", "landline")), "机器")
+    (change,) = catalogue.record(catalogue_engine, result(verdict("a", "landline")), "机器")
     assert change.what == "differs"
-    kept = entries(engine)["a"]
+    kept = entries(catalogue_engine)["a"]
     assert kept.verdict.type == "email"
     assert kept.opinion.type == "landline"
-    assert catalogue.record(engine, result(verdict("a", "landline")), "机器") == ()
+    assert catalogue.record(catalogue_engine, result(verdict("a", "landline")), "机器") == ()
 
 
-def test_what_is_gone_is_marked_and_comes_back(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a"), verdict("b")), "机器")
-    assert [c.what for c in catalogue.record(engine, result(verdict("a")), "机器")] == ["gone"]
-    assert entries(engine)["b"].gone
-    back = catalogue.record(engine, result(verdict("a"), verdict("b")), "机器")
+def test_what_is_gone_is_marked_and_comes_back(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器")
+    assert [c.what for c in catalogue.record(catalogue_engine, result(verdict("a")), "机器")] == [
+        "gone"
+    ]
+    assert entries(catalogue_engine)["b"].gone
+    back = catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器")
     assert [c.what for c in back] == ["back"]
-    assert not entries(engine)["b"].gone
+    assert not entries(catalogue_engine)["b"].gone
 
 
-def test_half_a_scan_makes_nothing_gone(engine: sa.Engine) -> None:
+def test_half_a_scan_makes_nothing_gone(catalogue_engine: sa.Engine) -> None:
     from pingyao.classify.model import Unread
 
-    catalogue.record(engine, result(verdict("a"), verdict("b")), "机器")
+    catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器")
     half = result(verdict("a"), unread=(Unread("dep.x", "scan.locked", "", ""),))
-    assert catalogue.record(engine, half, "机器") == ()
+    assert catalogue.record(catalogue_engine, half, "机器") == ()
 
 
-def test_only_a_person_sets_level_five(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a")), "机器")
-    entry = entries(engine)["a"]
+def test_only_a_person_sets_level_five(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a")), "机器")
+    entry = entries(catalogue_engine)["a"]
     (after,) = catalogue.decide(
-        engine, [Decision(entry.id, entry.version, "重要数据目录", level=5)], BOOK, "李"
+        catalogue_engine, [Decision(entry.id, entry.version, "重要数据目录", level=5)], BOOK, "李"
     )
     assert after.verdict.labels.level == 5
     assert after.verdict.labels.tier.name == "IMPORTANT"
 
 
-def test_every_change_leaves_history_and_evidence(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a")), "机器")
-    entry = entries(engine)["a"]
-    catalogue.decide(engine, [Decision(entry.id, 1, "同意")], BOOK, "李")
-    catalogue.unlock(engine, entry.id, 2, "口径有变", "王")
-    with engine.connect() as db:
+def test_every_change_leaves_history_and_evidence(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a")), "机器")
+    entry = entries(catalogue_engine)["a"]
+    catalogue.decide(catalogue_engine, [Decision(entry.id, 1, "同意")], BOOK, "李")
+    catalogue.unlock(catalogue_engine, entry.id, 2, "口径有变", "王")
+    with catalogue_engine.connect() as db:
         acts = [(h["act"], h["actor"]) for h in store.read_history(db, entry.id)]
         kinds = [
             msgspec.json.decode(e)["kind"] for (e,) in db.execute(sa.select(store.outbox.c.event))
@@ -166,34 +155,34 @@ def test_every_change_leaves_history_and_evidence(engine: sa.Engine) -> None:
     ],
 )
 def test_what_cannot_be_decided_changes_nothing(
-    engine: sa.Engine, decision: Decision, error: type[PingyaoError]
+    catalogue_engine: sa.Engine, decision: Decision, error: type[PingyaoError]
 ) -> None:
-    catalogue.record(engine, result(verdict("a"), verdict("b")), "机器")
-    before = entries(engine)
+    catalogue.record(catalogue_engine, result(verdict("a"), verdict("b")), "机器")
+    before = entries(catalogue_engine)
     numbers = {name: e.id for name, e in before.items()}
     asked = msgspec.structs.replace(
         decision, column=numbers["a"] if decision.column == 1 else decision.column + 10_000
     )
     with pytest.raises(error) as caught:
-        catalogue.decide(engine, [Decision(numbers["b"], 1, "好"), asked], BOOK, "李")
+        catalogue.decide(catalogue_engine, [Decision(numbers["b"], 1, "好"), asked], BOOK, "李")
     assert caught.value.remedy
-    assert entries(engine) == before
+    assert entries(catalogue_engine) == before
 
 
-def test_the_second_of_two_writers_is_told(engine: sa.Engine) -> None:
-    catalogue.record(engine, result(verdict("a")), "机器")
-    entry = entries(engine)["a"]
-    catalogue.decide(engine, [Decision(entry.id, entry.version, "甲")], BOOK, "甲")
+def test_the_second_of_two_writers_is_told(catalogue_engine: sa.Engine) -> None:
+    catalogue.record(catalogue_engine, result(verdict("a")), "机器")
+    entry = entries(catalogue_engine)["a"]
+    catalogue.decide(catalogue_engine, [Decision(entry.id, entry.version, "甲")], BOOK, "甲")
     with pytest.raises(Conflict):
-        catalogue.decide(engine, [Decision(entry.id, entry.version, "乙")], BOOK, "乙")
-    assert entries(engine)["a"].version == entry.version + 1
+        catalogue.decide(catalogue_engine, [Decision(entry.id, entry.version, "乙")], BOOK, "乙")
+    assert entries(catalogue_engine)["a"].version == entry.version + 1
 
 
-def test_a_workbook_unedited_changes_nothing(engine: sa.Engine, tmp_path: Path) -> None:
+def test_a_workbook_unedited_changes_nothing(catalogue_engine: sa.Engine, tmp_path: Path) -> None:
     hostile = verdict("=cmd|'/C calc'!A1", comment="\x1b[31m<b>")
-    catalogue.record(engine, result(verdict("a"), hostile), "机器")
+    catalogue.record(catalogue_engine, result(verdict("a"), hostile), "机器")
     path = tmp_path / "复核.xlsx"
-    write_review([*entries(engine).values()], BOOK, path)
+    write_review([*entries(catalogue_engine).values()], BOOK, path)
     assert read_review(path) == ()
     assert b"<f>" not in b"".join(_parts(path))
 

@@ -1,7 +1,5 @@
 """What every database source must do, on the same small bank in SQLite, DuckDB and both servers."""
 
-# ruff: noqa: S608 - these tests write the SQL they run
-
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

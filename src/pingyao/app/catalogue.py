@@ -9,24 +9,23 @@ import msgspec
 import sqlalchemy as sa
 from cyclopts import App, Parameter
 
-from pingyao.app.migrations import migrate
+from pingyao.app.opening import Db, Pack, open_catalogue, packs
 from pingyao.classify import catalogue as use
-from pingyao.classify import store
+from pingyao.classify import learning, store
 from pingyao.classify.catalogue import Decision
+from pingyao.classify.cli import show_changes
 from pingyao.classify.formats.report_json import read_json
+from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.packs import load_book
 from pingyao.classify.rules.difference import Change, said
+from pingyao.classify.rules.memory import LEAST_TABLES
 from pingyao.classify.store import Entry
-from pingyao.platform.db import default_url, open_engine
-from pingyao.platform.term import print_table, safe
+from pingyao.platform.term import print_table
 
 app = App(
     name="catalogue",
     help="数据资产目录：记录扫描、确认与更正、查看差异与历史 · the data-asset catalogue",
 )
-Db = Annotated[
-    str | None, Parameter(help="目录数据库地址；默认取 PINGYAO_DATABASE_URL 或本人数据目录")
-]
 Actor = Annotated[str | None, Parameter(help="经办人；默认为当前登录用户")]
 Json = Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")]
 _SHOWN = 60
@@ -35,8 +34,67 @@ _SHOWN = 60
 @app.command
 def record(result: Path, /, *, db: Db = None, actor: Actor = None, json: Json = False) -> None:
     """记录一次扫描的结果（scan --report 写出的 result.json），并显示与目录的差异。"""
-    changes = use.record(_open(db), read_json(result), _who(actor))
+    changes = use.record(open_catalogue(db), read_json(result), _who(actor))
     _show_changes(changes, json=json)
+
+
+@app.command
+def diff(result: Path, /, *, db: Db = None, json: Json = False) -> None:
+    """只看一次扫描的结果与目录有何差异，不作记录。"""
+    _show_changes(use.preview(open_catalogue(db), read_json(result)), json=json)
+
+
+@app.command
+def reevaluate(
+    *,
+    pack: Pack = (),
+    dry_run: Annotated[bool, Parameter(help="只显示差异，不改目录", negative="")] = False,
+    db: Db = None,
+    actor: Actor = None,
+    json: Json = False,
+) -> None:
+    """规则包或学习结果变化后，重新评定未锁定的列；不再读取数据源。"""
+    engine = open_catalogue(db)
+    knowledge = learning.remembering(engine, load_knowledge(packs(pack)))
+    changes = use.reevaluate(engine, knowledge, _who(actor), keep=not dry_run)
+    _show_changes(changes, json=json)
+
+
+@app.command
+def learn(
+    *,
+    switch_on: Annotated[bool, Parameter(help="交叉验证确有改善时启用", negative="")] = False,
+    switch_off: Annotated[bool, Parameter(help="停用已启用的学习结果", negative="")] = False,
+    pack: Pack = (),
+    db: Db = None,
+    actor: Actor = None,
+    json: Json = False,
+) -> None:
+    """从人工确认与更正中学习；先以整表为单位交叉验证，有改善才可启用。"""
+    engine = open_catalogue(db)
+    if switch_off:
+        learning.forget(engine, _who(actor))
+        print("已停用学习结果，人工结论不受影响")
+        return
+    figures = learning.learn(engine, load_knowledge(packs(pack)), _who(actor), switch_on=switch_on)
+    if json:
+        _dump(figures)
+        return
+    print(f"依据 {figures.tables:,} 张表中 {figures.columns:,} 列的人工结论，按表交叉验证：")
+    print_table(
+        ("", "不用学习结果", "用学习结果"),
+        [
+            ("断言正确", f"{figures.right_before:,}", f"{figures.right_after:,}"),
+            ("断言错误", f"{figures.wrong_before:,}", f"{figures.wrong_after:,}"),
+        ],
+    )
+    print(f"净改善 {figures.gain:+.1%}（95% 区间 {figures.low:+.1%} 至 {figures.high:+.1%}）")
+    if switch_on:
+        print("已启用：scan --record 与 catalogue reevaluate 将采用")
+    elif figures.helps:
+        print("确有改善，可加 --switch-on 启用")
+    else:
+        print(f"尚不能证明有改善（至少需 {LEAST_TABLES} 张表，且区间下限不低于零），不宜启用")
 
 
 @app.command
@@ -50,7 +108,7 @@ def show(
     json: Json = False,
 ) -> None:
     """查看目录。"""
-    with _open(db).connect() as connection:
+    with open_catalogue(db).connect() as connection:
         entries = store.read_entries(connection, source)
     least = {"C1": 1, "C2": 2, "C3": 3}.get((personal or "").upper(), 0)
     chosen = [
@@ -78,7 +136,9 @@ def confirm(
     *columns: int, db: Db = None, actor: Actor = None, reason: str = "", json: Json = False
 ) -> None:
     """确认若干列的结论；确认后不再随扫描改变。"""
-    _decide(_open(db), [(n, Decision(n, 0, reason)) for n in columns], _who(actor), json=json)
+    _decide(
+        open_catalogue(db), [(n, Decision(n, 0, reason)) for n in columns], _who(actor), json=json
+    )
 
 
 @app.command
@@ -96,13 +156,13 @@ def correct(
 ) -> None:
     """更正一列的数据类型、分类路径或级别，须写明理由；5 级与重要数据只能在此由人认定。"""
     decision = Decision(column, 0, reason, type, leaf, level)
-    _decide(_open(db), [(column, decision)], _who(actor), json=json)
+    _decide(open_catalogue(db), [(column, decision)], _who(actor), json=json)
 
 
 @app.command
 def unlock(column: int, /, *, reason: str, db: Db = None, actor: Actor = None) -> None:
     """解除一列的人工结论，恢复为机器最近一次的意见。"""
-    engine = _open(db)
+    engine = open_catalogue(db)
     with engine.connect() as connection:
         (version,) = _versions(connection, [column])
     entry = use.unlock(engine, column, version, reason, _who(actor))
@@ -112,7 +172,7 @@ def unlock(column: int, /, *, reason: str, db: Db = None, actor: Actor = None) -
 @app.command
 def history(column: int, /, *, db: Db = None, json: Json = False) -> None:
     """查看一列的全部历史：每次扫描的变化、确认、更正与解除。"""
-    with _open(db).connect() as connection:
+    with open_catalogue(db).connect() as connection:
         past = store.read_history(connection, column)
     if json:
         _dump(past)
@@ -141,12 +201,12 @@ def export(
     """导出待复核的列（或 --everything 全部）为 Excel，供业务人员批量确认与更正。"""
     from pingyao.classify.formats.review_xlsx import write_review
 
-    with _open(db).connect() as connection:
+    with open_catalogue(db).connect() as connection:
         entries = store.read_entries(connection, source)
     chosen = [
         e for e in entries if not e.gone and (everything or (e.verdict.abstained and not e.locked))
     ]
-    write_review(chosen, load_book(), workbook)
+    write_review(chosen, load_book(packs()), workbook)
     print(f"已导出 {len(chosen):,} 列到 {workbook}")
 
 
@@ -156,15 +216,11 @@ def import_(workbook: Path, /, *, db: Db = None, actor: Actor = None, json: Json
     from pingyao.classify.formats.review_xlsx import read_review
 
     decisions = read_review(workbook)
-    done = use.decide(_open(db), decisions, load_book(), _who(actor))
+    done = use.decide(open_catalogue(db), decisions, load_book(packs()), _who(actor))
     if json:
         _dump(done)
     else:
         print(f"已记录 {len(done):,} 列的人工结论")
-
-
-def _open(url: str | None) -> sa.Engine:
-    return open_engine(url or default_url(), migrate)
 
 
 def _who(actor: str | None) -> str:
@@ -184,7 +240,7 @@ def _decide(
     decisions = [
         msgspec.structs.replace(d, version=v) for (_, d), v in zip(chosen, versions, strict=True)
     ]
-    done = use.decide(engine, decisions, load_book(), actor)
+    done = use.decide(engine, decisions, load_book(packs()), actor)
     if json:
         _dump(done)
     else:
@@ -206,28 +262,11 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-_WORDS = {
-    "added": "新增",
-    "gone": "消失",
-    "back": "重现",
-    "changed": "变化",
-    "differs": "与人工结论不同",
-}
-
-
 def _show_changes(changes: tuple[Change, ...], *, json: bool) -> None:
     if json:
         _dump(changes)
-        return
-    counts = {w: sum(c.what == w for c in changes) for w in _WORDS}
-    print(
-        "差异：" + "  ".join(f"{_WORDS[w]} {n:,}" for w, n in counts.items() if n)
-        if changes
-        else "没有差异"
-    )
-    for change in [c for c in changes if c.what != "added"][:_SHOWN]:
-        name = safe("/".join(p for p in (change.id.schema, change.id.table, change.id.column) if p))
-        print(f"  {_WORDS[change.what]} {name}：{change.old or '—'} → {change.new or '—'}")
+    else:
+        show_changes(changes)
 
 
 def _dump(value: object) -> None:

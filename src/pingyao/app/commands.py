@@ -1,12 +1,17 @@
 """Wires the rooms into the commands of the command line."""
 
+import getpass
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.classify.catalogue import record as record_scan
+from pingyao.classify.cli import show_changes
 from pingyao.classify.knowledge import load_knowledge
+from pingyao.classify.learning import remembering
 from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.open import open_source
@@ -27,7 +32,11 @@ def scan(
     metadata_only: Annotated[
         bool, Parameter(help="只看元数据，不读取任何取值", negative="")
     ] = False,
-    pack: Annotated[tuple[Path, ...], Parameter(help="本机构规则包，可重复给出")] = (),
+    pack: Pack = (),
+    record: Annotated[
+        bool, Parameter(help="把结果记入数据资产目录，并显示差异", negative="")
+    ] = False,
+    db: Db = None,
     json: Annotated[bool, Parameter(help="把结果以 JSON 写到标准输出", negative="")] = False,
     fail_on: Annotated[
         str | None, Parameter(help="发现该类别及以上即以退出码 1 结束：C1–C3 或 L2–L5")
@@ -48,7 +57,11 @@ def scan(
         )
     gate = _gate(fail_on)
     coverage: Coverage = "metadata" if metadata_only else "sample" if sample else "full"
-    knowledge = load_knowledge(pack)
+    knowledge = load_knowledge(packs(pack))
+    # The catalogue is opened first: a scan of hours must not end at a door that is shut.
+    catalogue = open_catalogue(db) if record else None
+    if catalogue is not None:
+        knowledge = remembering(catalogue, knowledge)
     opened = open_source(source)
     try:
         with scan_progress(enabled=not json) as progress:
@@ -68,6 +81,10 @@ def scan(
         if report is not None:
             print(f"工作簿：{report / 'report.xlsx'}")
             print(f"网页报告：{report / 'report.html'}")
+    if catalogue is not None:
+        changes = record_scan(catalogue, result, getpass.getuser())
+        if not json:
+            show_changes(changes)
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
 

@@ -1,6 +1,6 @@
 """The catalogue: scans recorded, people's decisions kept, differences shown; one transaction each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.classify import store
-from pingyao.classify.model import ColumnId, Evidence, ScanResult, Verdict
+from pingyao.classify.knowledge import Knowledge
+from pingyao.classify.model import Column, ColumnId, Evidence, ScanResult, Table, Verdict
 from pingyao.classify.rules.book import RuleBook
 from pingyao.classify.rules.difference import Change, Known, compare, differ
 from pingyao.classify.rules.grade import Item, grade, settle
+from pingyao.classify.service import Seen, judge
 from pingyao.classify.store import Entry
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent
@@ -49,12 +51,11 @@ def record(engine: sa.Engine, result: ScanResult, actor: str) -> tuple[Change, .
         The differences from what the catalogue held of this source.
     """
     at = datetime.now(UTC)
+    found = {v.id: v for t in result.tables for v in t.columns}
+    comments = {v.id: t.table.comment for t in result.tables for v in t.columns}
     with engine.begin() as db:
         known = {e.verdict.id: e for e in store.read_entries(db, result.source)}
-        found = {v.id: v for t in result.tables for v in t.columns}
-        comments = {v.id: t.table.comment for t in result.tables for v in t.columns}
-        held = {k: Known(e.verdict, e.opinion, e.locked, e.gone) for k, e in known.items()}
-        changes = compare(held, found, whole=not result.unread)
+        changes = compare(_held(known), found, whole=not result.unread)
         scan = store.insert_scan(
             db,
             source=result.source,
@@ -64,24 +65,13 @@ def record(engine: sa.Engine, result: ScanResult, actor: str) -> tuple[Change, .
             version=result.version,
             packs=_ENCODE(result.packs).decode(),
         )
-        store.insert_columns(
-            db,
-            [_new(v, comments[k], scan) for k, v in found.items() if k not in known],
-        )
-        touched = [k for k in found if k in known]
-        _change(db, [_seen_again(known[k], found[k], scan) for k in touched])
-        gone = [c.id for c in changes if c.what == "gone"]
-        _change(db, [{"key": known[k].id, "seen": known[k].version, "gone": True} for k in gone])
-        changed = {c.id for c in changes if c.what in ("added", "changed", "differs", "back")}
-        numbers = {e.verdict.id: e.id for e in store.read_entries(db, result.source)}
-        store.add_history(
-            db,
-            [
-                _past(numbers[k], at, actor, "scan", f"#{scan}", found[k])
-                for k in found
-                if k in changed
-            ],
-        )
+        new = [_new(v, comments[k], scan) for k, v in found.items() if k not in known]
+        store.insert_columns(db, new)
+        again = [_seen_again(known[k], v) for k, v in found.items() if k in known]
+        _change(db, [row | {"gone": False, "last_scan": scan} for row in again])
+        gone = [known[c.id] for c in changes if c.what == "gone"]
+        _change(db, [{"key": e.id, "seen": e.version, "gone": True} for e in gone])
+        _remember(db, changes, found, at, actor, "scan", f"#{scan}")
         body: dict[str, object] = {
             "scan": scan,
             "columns": len(found),
@@ -90,6 +80,62 @@ def record(engine: sa.Engine, result: ScanResult, actor: str) -> tuple[Change, .
         }
         store.emit(db, [EvidenceEvent("classify.scan.recorded", result.source, actor, at, body)])
     return changes
+
+
+def preview(engine: sa.Engine, result: ScanResult) -> tuple[Change, ...]:
+    """Returns what recording a scan would change, and changes nothing."""
+    found = {v.id: v for t in result.tables for v in t.columns}
+    with engine.connect() as db:
+        known = {e.verdict.id: e for e in store.read_entries(db, result.source)}
+    return compare(_held(known), found, whole=not result.unread)
+
+
+def reevaluate(
+    engine: sa.Engine, knowledge: Knowledge, actor: str, *, keep: bool = True
+) -> tuple[Change, ...]:
+    """Judges every column anew by the packs and memory now in force; no source is read.
+
+    What the values showed at the last scan counts as it did then. Decisions of people stay.
+
+    Args:
+        keep: False only tells the differences.
+    """
+    at = datetime.now(UTC)
+    packs = [f"{p.name}@{p.version}" for p in knowledge.packs]
+    with engine.begin() as db:
+        known = {e.verdict.id: e for e in store.read_entries(db) if not e.gone}
+        found = {v.id: v for v in _judged_again(known.values(), knowledge)}
+        changes = compare(_held(known), found, whole=False)
+        if keep:
+            _change(db, [_seen_again(known[k], v) for k, v in found.items()])
+            _remember(db, changes, found, at, actor, "reevaluate", " ".join(packs))
+            body: dict[str, object] = {"columns": len(found), "changes": len(changes)}
+            event = EvidenceEvent(
+                "classify.catalogue.reevaluated", "", actor, at, body | {"packs": packs}
+            )
+            store.emit(db, [event])
+    return changes
+
+
+def _judged_again(entries: Iterable[Entry], knowledge: Knowledge) -> Iterator[Verdict]:
+    tables: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        id_ = entry.verdict.id
+        tables.setdefault((id_.source, id_.schema, id_.table), []).append(entry)
+    for (source, schema, name), members in tables.items():
+        opinions = [e.opinion for e in members]
+        columns = tuple(Column(o.id.column, o.declared_type, o.comment) for o in opinions)
+        table = Table(schema, name, members[0].table_comment, columns=columns)
+        seen = [
+            Seen(
+                tuple(e for e in o.evidence if e.origin in ("values", "text")),
+                o.findings,
+                o.rows_read,
+                o.nulls,
+            )
+            for o in opinions
+        ]
+        yield from judge(source, table, seen, knowledge).columns
 
 
 def decide(
@@ -230,14 +276,31 @@ def _new(verdict: Verdict, comment: str, scan: int) -> dict[str, object]:
     }
 
 
-def _seen_again(entry: Entry, verdict: Verdict, scan: int) -> dict[str, object]:
+def _held(known: Mapping[ColumnId, Entry]) -> dict[ColumnId, Known]:
+    return {k: Known(e.verdict, e.opinion, e.locked, e.gone) for k, e in known.items()}
+
+
+def _remember(
+    db: sa.Connection,
+    changes: Iterable[Change],
+    found: Mapping[ColumnId, Verdict],
+    at: datetime,
+    actor: str,
+    act: str,
+    reason: str,
+) -> None:
+    changed = [c.id for c in changes if c.id in found]
+    sources = {id_.source for id_ in changed}
+    numbers = {e.verdict.id: e.id for s in sources for e in store.read_entries(db, s)}
+    store.add_history(db, [_past(numbers[k], at, actor, act, reason, found[k]) for k in changed])
+
+
+def _seen_again(entry: Entry, verdict: Verdict) -> dict[str, object]:
     in_force = entry.verdict if entry.locked else verdict
     changed = not entry.locked and differ(entry.verdict, verdict)
     return {
         "key": entry.id,
         "seen": entry.version,
-        "last_scan": scan,
-        "gone": False,
         **_in_force(in_force),
         "opinion": _ENCODE(verdict).decode(),
         "version": entry.version + changed,

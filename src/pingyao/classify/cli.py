@@ -1,12 +1,22 @@
 """What the command line shows of a scan."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pingyao.classify.model import ScanResult
+from pingyao.classify.rules.difference import Change
 from pingyao.platform.term import print_table, safe
 
 _COVERAGE = {"full": "全量", "sample": "抽样", "metadata": "仅元数据"}
 _TABLES_SHOWN = 40
+_CHANGES_SHOWN = 60
+_WORDS = {
+    "added": "新增",
+    "gone": "消失",
+    "back": "重现",
+    "changed": "变化",
+    "differs": "与人工结论不同",
+}
 
 
 def print_summary(result: ScanResult) -> None:
@@ -47,3 +57,17 @@ def print_summary(result: ScanResult) -> None:
         print(f"……其余 {len(ranked) - _TABLES_SHOWN:,} 张表见报告")
     for each in result.unread:
         print(f"未读取 {safe(each.where)}：{safe(each.detail, 200)}；{safe(each.remedy, 200)}")
+
+
+def show_changes(changes: Sequence[Change]) -> None:
+    """Prints how a scan differs from the catalogue: counts, then the columns that changed."""
+    counts = {w: sum(c.what == w for c in changes) for w in _WORDS}
+    print(
+        "与目录的差异：" + ("  ".join(f"{_WORDS[w]} {n:,}" for w, n in counts.items() if n) or "无")
+    )
+    listed = [c for c in changes if c.what != "added"]
+    for change in listed[:_CHANGES_SHOWN]:
+        name = "/".join(p for p in (change.id.schema, change.id.table, change.id.column) if p)
+        print(f"  {_WORDS[change.what]} {safe(name)}：{change.old or '—'} → {change.new or '—'}")
+    if len(listed) > _CHANGES_SHOWN:
+        print(f"……其余 {len(listed) - _CHANGES_SHOWN:,} 列请用 --json 查看")

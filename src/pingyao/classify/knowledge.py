@@ -13,8 +13,10 @@ from pingyao.classify.packs import load_book
 from pingyao.classify.rules.fuse import DataType
 from pingyao.classify.rules.grade import RuleBook
 from pingyao.classify.rules.leaf import LeafPack
+from pingyao.classify.rules.memory import Memory, Recall
 from pingyao.classify.rules.metadata import Grammar
 from pingyao.classify.rules.phrase import Lexicon
+from pingyao.classify.rules.texts import Reader, parse
 
 
 class TypesPack(msgspec.Struct, frozen=True):
@@ -26,18 +28,26 @@ class TypesPack(msgspec.Struct, frozen=True):
 
 
 class Knowledge(msgspec.Struct, frozen=True):
-    """The packs in force: vocabulary, grammar, data types, leaf rules and the rule book."""
+    """The packs in force: vocabulary, grammar, data types, leaf rules, texts, the rule book, and memory."""
 
     lexicon: Lexicon
     grammar: Grammar
     types: Mapping[str, DataType]
     leaves: LeafPack
+    topics: Reader
     book: RuleBook
     packs: tuple[PackRef, ...]
+    recall: Recall | None = None
 
     def family(self, type_: str) -> str:
         """Returns the coarse type a type is counted under."""
         return self.types[type_].family or type_
+
+
+def with_memory(knowledge: Knowledge, memory: Memory) -> Knowledge:
+    """Returns the knowledge with an institution's memory in force, named among the packs."""
+    packs = (*knowledge.packs, PackRef("memory", memory.version))
+    return msgspec.structs.replace(knowledge, recall=Recall(memory), packs=packs)
 
 
 def load_knowledge(overlays: Sequence[Path] = ()) -> Knowledge:
@@ -60,6 +70,7 @@ def load_knowledge(overlays: Sequence[Path] = ()) -> Knowledge:
         grammar=grammar,
         types={t.id: t for t in types.types},
         leaves=leaves,
+        topics=_topics(),
         book=book,
         packs=(*own, *book.packs),
     )
@@ -73,3 +84,9 @@ def _shipped() -> tuple[TypesPack, Grammar, LeafPack]:
         msgspec.json.decode(data.joinpath("compose.json").read_bytes(), type=Grammar),
         msgspec.json.decode(data.joinpath("leaves.json").read_bytes(), type=LeafPack),
     )
+
+
+@cache
+def _topics() -> Reader:
+    text = files("pingyao.classify.data").joinpath("texts.txt").read_text("utf-8")
+    return Reader(parse(text))

@@ -16,7 +16,7 @@ from pingyao.kernel.citation import Citation
 from pingyao.kernel.errors import Invalid
 
 _TREE = "jrt0197"
-_SHIPPED = (_TREE, "adjust", "jrt0171", "nfra2024_24", "pboc2025_3", "gbt43697")
+_SHIPPED = (_TREE, "texts", "adjust", "jrt0171", "nfra2024_24", "pboc2025_3", "gbt43697")
 _LARGEST = 8 * 1024 * 1024
 _MOST_FILES = 64
 _MOST_ROWS = 20_000

@@ -1,14 +1,17 @@
 """The main job: scan a source, say what every column is, and grade it."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 from pingyao.classify.knowledge import Knowledge
 from pingyao.classify.model import (
     ColumnId,
     Coverage,
     Evidence,
+    Finding,
     ScanResult,
     Table,
     TableVerdict,
@@ -16,16 +19,22 @@ from pingyao.classify.model import (
     Verdict,
 )
 from pingyao.classify.ports import Progress, Source
-from pingyao.classify.rules import values
+from pingyao.classify.rules import texts, values
 from pingyao.classify.rules.fuse import decide
 from pingyao.classify.rules.grade import Item, TableContext, combine, grade
 from pingyao.classify.rules.leaf import place
 from pingyao.classify.rules.metadata import Context, Reading, read_columns, read_context
-from pingyao.classify.rules.values import Profile
 from pingyao.kernel.errors import PingyaoError
 from pingyao.kernel.labels import highest
 
-Memory = Callable[[Table], Sequence[tuple[Evidence, ...]]]
+
+class Seen(NamedTuple):
+    """What the values of a column showed: evidence and findings, rows read and nulls among them."""
+
+    evidence: tuple[Evidence, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    rows: int = 0
+    nulls: int = 0
 
 
 def scan(
@@ -34,7 +43,6 @@ def scan(
     *,
     coverage: Coverage = "full",
     sample_rows: int | None = None,
-    memory: Memory | None = None,
     progress: Progress | None = None,
 ) -> ScanResult:
     """Scans every table of a source; what cannot be read is named, and the rest goes on.
@@ -42,7 +50,6 @@ def scan(
     Args:
         coverage: ``full`` reads every row, ``sample`` at most ``sample_rows`` of each table,
             ``metadata`` none.
-        memory: what an institution's own corrections taught, one tuple of evidence per column.
     """
     started_at = datetime.now(UTC)
     tables: list[TableVerdict] = []
@@ -53,16 +60,16 @@ def scan(
             continue
         if progress is not None:
             progress.table(table.name, table.estimated_rows)
-        profiles: tuple[Profile, ...] | None = None
+        seen: tuple[Seen, ...] | None = None
         read: Coverage = "metadata"
         if coverage != "metadata":
             limit = sample_rows if coverage == "sample" else None
-            profiles, failure = _profile(source, table, limit, progress)
+            seen, failure = _read(source, table, limit, knowledge, progress)
             read = coverage
             if failure is not None:
                 unread.append(failure)
                 read = "sample" if failure.rows_read else "metadata"
-        tables.append(judge(source.name, table, profiles, knowledge, read, memory))
+        tables.append(judge(source.name, table, seen, knowledge, read))
     return ScanResult(
         source=source.name,
         kind=source.kind,
@@ -78,38 +85,47 @@ def scan(
     )
 
 
-def _profile(
-    source: Source, table: Table, limit: int | None, progress: Progress | None
-) -> tuple[tuple[Profile, ...], Unread | None]:
+def _read(
+    source: Source,
+    table: Table,
+    limit: int | None,
+    knowledge: Knowledge,
+    progress: Progress | None,
+) -> tuple[tuple[Seen, ...], Unread | None]:
     profiles = [values.EMPTY] * len(table.columns)
+    words: Counter[int] = Counter()
     rows = 0
     failure: Unread | None = None
     try:
         for batch in source.batches(table, limit):
             for i, array in enumerate(batch.columns):
                 profiles[i] = values.merge(profiles[i], values.profile(array, rows))
+            if table.kind == "document":
+                words += knowledge.topics.count("\n".join(batch.column(0).to_pylist()))
             rows += batch.num_rows
             if progress is not None:
                 progress.rows(batch.num_rows)
     except PingyaoError as error:
         where = f"{table.schema}.{table.name}" if table.schema else table.name
         failure = Unread(where, error.code, error.detail, error.remedy, rows)
-    return tuple(profiles), failure
+    about = texts.weigh(knowledge.topics.rank(words)) if table.kind == "document" else ()
+    return tuple(
+        Seen((*values.weigh(p), *about), values.findings(p), p.rows, p.nulls) for p in profiles
+    ), failure
 
 
 def judge(
     source: str,
     table: Table,
-    profiles: Sequence[Profile] | None,
+    seen: Sequence[Seen] | None,
     knowledge: Knowledge,
     coverage: Coverage = "full",
-    memory: Memory | None = None,
 ) -> TableVerdict:
-    """Judges one table from its metadata and, where rows were read, its columns' profiles."""
+    """Judges one table from its metadata and, where rows were read, what was seen in them."""
     context = read_context(table, knowledge.lexicon)
     readings = read_columns(table, context, knowledge.lexicon, knowledge.grammar)
-    learnt = memory(table) if memory is not None else ((),) * len(table.columns)
-    known = profiles if profiles is not None else (None,) * len(table.columns)
+    learnt = knowledge.recall(table) if knowledge.recall else ((),) * len(table.columns)
+    known = seen if seen is not None else (Seen(),) * len(table.columns)
     judged = [
         _column(source, table, i, context, reading, known[i], learnt[i], knowledge)
         for i, reading in enumerate(readings)
@@ -136,23 +152,24 @@ def _column(
     index: int,
     context: Context,
     reading: Reading,
-    profile: Profile | None,
+    seen: Seen,
     learnt: tuple[Evidence, ...],
     knowledge: Knowledge,
 ) -> tuple[Item, Verdict]:
     column = table.columns[index]
-    seen = values.weigh(profile) if profile is not None else ()
-    findings = values.findings(profile) if profile is not None else ()
-    evidence = (*reading.evidence, *learnt, *seen)
+    evidence = (*reading.evidence, *learnt, *seen.evidence)
     decision = decide(evidence, knowledge.types)
-    leaf = place(decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves)
-    masked = {"masked"} if any(e.code == "values.masked" for e in seen) else set[str]()
+    leaf = next((str(e.args["leaf"]) for e in seen.evidence if "leaf" in e.args), None) or place(
+        decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves
+    )
+    codes = {e.code for e in seen.evidence}
+    masked = {"masked"} if "values.masked" in codes else set[str]()
     item = Item(
         type=decision.type,
         subject=reading.subject,
         leaf=leaf,
         terms=(reading.states | reading.entities | masked) & knowledge.book.terms.keys(),
-        findings=findings,
+        findings=seen.findings,
     )
     labels, rulings = grade(item, knowledge.book)
     return item, Verdict(
@@ -163,12 +180,12 @@ def _column(
         subject=reading.subject,
         leaf=leaf,
         confidence=decision.confidence,
-        abstained=decision.abstained,
+        abstained=decision.abstained or bool(codes & texts.UNSURE),
         labels=labels,
         guesses=decision.guesses,
         evidence=evidence,
-        findings=findings,
+        findings=seen.findings,
         rulings=rulings,
-        rows_read=profile.rows if profile is not None else 0,
-        nulls=profile.nulls if profile is not None else 0,
+        rows_read=seen.rows,
+        nulls=seen.nulls,
     )

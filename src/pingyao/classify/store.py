@@ -175,15 +175,19 @@ def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> None:
         db.execute(sa.insert(outbox), rows)
 
 
-def save_memory(db: sa.Connection, model: bytes, figures: str, at: datetime, active: bool) -> None:
-    """Keeps a learnt model; an active one takes the place of the one before."""
-    if active:
-        db.execute(sa.update(memories).values(active=False))
+def save_memory(db: sa.Connection, model: bytes, figures: str, at: datetime) -> None:
+    """Puts a learnt model in force in place of the one before, which is kept."""
+    drop_memory(db)
     db.execute(
         sa.insert(memories).values(
-            trained_at=at.isoformat(), active=active, model=model, figures=figures
+            trained_at=at.isoformat(), active=True, model=model, figures=figures
         )
     )
+
+
+def drop_memory(db: sa.Connection) -> None:
+    """Takes the learnt model out of force."""
+    db.execute(sa.update(memories).values(active=False))
 
 
 def active_memory(db: sa.Connection) -> bytes | None:

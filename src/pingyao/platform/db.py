@@ -14,10 +14,7 @@ _BUSY_SECONDS = 10
 
 
 def default_url() -> str:
-    """Returns the address in force: ``PINGYAO_DATABASE_URL``, or a file of the user's own."""
-    given = os.environ.get("PINGYAO_DATABASE_URL")
-    if given:
-        return given
+    """Returns the address of a file of the user's own."""
     home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     return f"sqlite:///{home / 'pingyao' / 'pingyao.db'}"
 

@@ -12,7 +12,7 @@ if len(sys.argv) != 3:
     sys.exit("usage: python -m pingyao.app.evaluate SHARED REPORT")
 shared, target = Path(sys.argv[1]), Path(sys.argv[2])
 knowledge = load_knowledge()
-sections = [secrets(knowledge), finance_texts(shared), bank_values(knowledge)]
+sections = [secrets(knowledge), finance_texts(shared, knowledge), bank_values(knowledge)]
 text = report(measure(shared, knowledge), [s for s in sections if s is not None], start_up())
 target.write_text(text, "utf-8")
 sys.stdout.write(text)

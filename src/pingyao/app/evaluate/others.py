@@ -15,7 +15,7 @@ from pingyao.app.evaluate.metrics import Share, confusions, macro_f1_share, wils
 from pingyao.app.example.generate import generate
 from pingyao.classify.knowledge import Knowledge
 from pingyao.classify.model import Column, Table
-from pingyao.classify.rules import texts, values
+from pingyao.classify.rules import values
 from pingyao.classify.rules.fuse import decide
 from pingyao.classify.service import judge
 from pingyao.classify.sources.open import open_path
@@ -60,29 +60,30 @@ def secrets(knowledge: Knowledge) -> Section:
     )
 
 
-def finance_texts(shared: Path) -> Section | None:
+def finance_texts(shared: Path, knowledge: Knowledge) -> Section | None:
     """Grades the labelled finance texts; None where they are not at hand."""
     path = shared / "data" / "texts" / "finance-texts-labelled.jsonl"
     if not path.exists():
         return None
-    pack = files("pingyao.classify.data").joinpath("texts.txt").read_text("utf-8")
-    reader = texts.Reader(texts.parse(pack))
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    read = [(row, reader.read(row["text"])) for row in rows]
+    topics = knowledge.topics
+    read = [(row, topics.rank(topics.count(row["text"]))) for row in rows]
 
     def figures(seen: bool | None, words: str) -> list[tuple[str, Share, str]]:
         some = [(r, x) for r, x in read if seen is None or (r["id"] % 4 == 0) == seen]
-        levels = sum(x.level == r["level"] for r, x in some)
-        among = sum(_plain(r["category"]) in [_plain(n) for n, _ in x.topics[:3]] for r, x in some)
+        levels = sum(
+            bool(x) and knowledge.book.leaves[x[0].topic.leaf] == r["level"] for r, x in some
+        )
+        among = sum(_plain(r["category"]) in [_plain(t.name) for t, _ in x[:3]] for r, x in some)
         return [
             (f"级别一致{words}", wilson(levels, len(some)), "0.75"),
             (f"类目在前三{words}", wilson(among, len(some)), "0.70"),
         ]
 
     top = Counter(
-        (r["category"], x.topics[0][0] if x.topics else "—")
+        (r["category"], x[0].topic.name if x else "—")
         for r, x in read
-        if not x.topics or _plain(x.topics[0][0]) != _plain(r["category"])
+        if not x or _plain(x[0].topic.name) != _plain(r["category"])
     )
     return Section(
         "金融文本",

@@ -75,7 +75,12 @@ def read_comment(comment: str, lexicon: Lexicon) -> Phrase:
 
 def read_name(name: str, lexicon: Lexicon, *, prefer_pinyin: bool = False) -> Phrase:
     """Understands a column's or table's name in any of the usual styles."""
-    return _read(_NUMBERED.sub("", name[:_LONGEST_NAME]), lexicon, prefer_pinyin=prefer_pinyin)
+    return _read(stem(name), lexicon, prefer_pinyin=prefer_pinyin)
+
+
+def stem(name: str) -> str:
+    """Returns a name without a number that stands for a word: ``xd_col16`` → ``xd_``."""
+    return _NUMBERED.sub("", name[:_LONGEST_NAME])
 
 
 def speaks_pinyin(names: list[str], lexicon: Lexicon) -> bool:
