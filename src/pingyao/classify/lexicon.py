@@ -2,8 +2,9 @@
 
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 
-from pingyao.classify.rules.phrase import Lexicon, Term, segment
+from pingyao.classify.rules.phrase import Lexicon, Term, segment, skeleton
 
 _FILE = "lexicon.txt"
 
@@ -61,6 +62,7 @@ def parse(text: str) -> Lexicon:
         initials=initials,
         spelled=spelled,
         longest=longest,
+        cut=_cut(english),
         typos=_deletions(english),
     )
 
@@ -80,6 +82,23 @@ def _term(name: str, tags: list[str]) -> Term:
         themes=frozenset(by_kind.get("t", ())),
         state=one.get("x", ""),
     )
+
+
+def _cut(english: dict[str, Term]) -> dict[str, Term | None]:
+    """What long words are cut down to: their consonants, with up to two left out again."""
+    result: dict[str, Term | None] = {}
+    for form, term in english.items():
+        bones = skeleton(form)
+        if not 5 <= len(form) <= 14 or not form.isalpha() or len(bones) < 3:
+            continue
+        inner = range(1, len(bones))
+        for left_out in range(min(2, (len(bones) - 2) // 2) + 1):
+            for places in combinations(inner, left_out):
+                key = "".join(c for i, c in enumerate(bones) if i not in places)
+                if len(key) >= 3 and result.setdefault(key, term) is not term:
+                    # The word that loses fewer letters is meant, as long as it is one word.
+                    result[key] = None if left_out else term
+    return result
 
 
 def _deletions(english: dict[str, Term]) -> dict[str, Term]:

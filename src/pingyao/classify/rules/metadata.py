@@ -101,6 +101,10 @@ _NEUTRAL = frozenset({"unit", "masked", "hashed", "old", "public", "period", "li
 _SYSTEM_THEMES = frozenset({"log", "dict", "permission", "config", "system", "sms", "notice"})
 _COMPANY_THEMES = frozenset({"merchant", "partner", "fund", "bill", "amc", "finance", "regulatory"})
 _PERSON_ENTITIES = frozenset({"person", "user", "relative"})
+# Said alone, these mean the one who or which it is: 授权柜员, 开户机构.
+_PLAIN = frozenset({"staff", "branch"})
+# Nobody but a person has one of these; where the table is silent they are a customer's.
+_OWNED_BY_PERSONS = frozenset({"id_card_no", "person_name", "mobile", "bank_card_no", "birth_date"})
 _CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
 _PERSON_TYPES = frozenset(
     {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
@@ -172,7 +176,7 @@ def _table_subject(
     if themes & {"product", "marketing", "cms"} and person < 2 and "transaction" not in themes:
         return "none"
     if "customer" in themes:
-        return "organisation" if organisation > person else "person"
+        return "organisation" if organisation > person + 1 else "person"
     if "branch" in entities or themes & _COMPANY_THEMES or organisation > person:
         return "organisation"
     # Where nothing tells persons from firms, the stricter reading holds until somebody decides.
@@ -214,6 +218,8 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
                 args={"terms": "·".join(t.name for t in phrase.terms)[:80]},
             )
         )
+    if subject == "none" and any(e.type in _OWNED_BY_PERSONS for e in evidence):
+        subject = "person"
     evidence += declared(column.declared_type)
     return Reading(
         evidence=tuple(evidence),
@@ -277,6 +283,8 @@ def compose(
     if last.state == "event" and len(terms) > 1 and any(t.type or t.entities for t in terms[:-1]):
         return grammar.heads["flag"], 0.7, "head"
     body = [t for t in terms if t.head or t.state not in ("bookkeeping", "event")]
+    if len(body) > 1 and body[-1].head == "date" and body[-2].head == "validity":
+        body = body[:-1]  # 有效期截止日 is the 有效期
     if not body:
         return ("date_time", 0.3, "bare") if last.state == "bookkeeping" else ("", 0.0, "none")
     last = body[-1]
@@ -286,7 +294,7 @@ def compose(
         return _headed(body, last, subject, context, grammar)
     for entity in sorted(last.entities):
         if entity in grammar.bare:
-            return grammar.bare[entity], 0.65, "bare"
+            return grammar.bare[entity], 0.9 if entity in _PLAIN else 0.65, "bare"
     return "", 0.0, "none"
 
 

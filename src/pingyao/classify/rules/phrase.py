@@ -28,13 +28,19 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Lexicon(msgspec.Struct, frozen=True):
-    """The vocabulary, by form: Chinese, English, pinyin initials, full pinyin, one-letter typos."""
+    """The vocabulary, by form: Chinese, English, pinyin initials, full pinyin.
+
+    Attributes:
+        cut: what English words are cut down to (`skeleton`); None where several are.
+        typos: long English words with one letter left out.
+    """
 
     version: str
     chinese: dict[str, Term]
     english: dict[str, Term]
     initials: dict[str, tuple[Term, ...]]
     spelled: dict[str, Term]
+    cut: dict[str, Term | None]
     typos: dict[str, Term]
     longest: int
 
@@ -53,19 +59,35 @@ class Phrase(msgspec.Struct, frozen=True):
 _LONGEST_NAME = 200
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _RUNS = re.compile(r"[A-Za-z]+|[㐀-鿿]+")
-_ENUMERATION = re.compile(r"[:：;；。（(\[【{]|[,，、]|\s\d|\d\s*[-=→.、]|-->|->|[-—]{2}")
+_ENUMERATION = re.compile(
+    r"[:：;；。（(\[【{]|[,，、]|\s\d|\d\s*[-=→.、]|-->|->|[-—]{2}"
+    # what follows tells where values come from, not what the column is
+    r"|(?<=[㐀-鿿])\s+(?=[A-Za-z0-9])|参数表|数据来源|来源于|取自|详见|参见|码表|枚举"
+)
 # What a single letter stands for at the end of pinyin initials (khh 客户号, jye 交易额).
 _LAST_LETTER = {"h": "号", "m": "名", "e": "额", "l": "率", "r": "日"}
 # Numbered names (xd_col16) say nothing but their prefix.
 _NUMBERED = re.compile(r"(?i)(?:(?<=_)|^)(?:col|fld|field|column|attr|item|zd|f|c)_?\d+$")
+_VOWELS = frozenset("aeiou")
 _NOISE = frozenset({"的", "及", "和", "与", "或", "之", "该", "其", "所", "为"})
 
 
 def head_of_comment(comment: str) -> str:
     """Returns the noun phrase a comment starts with, without value lists and explanations."""
-    text = comment.strip()[:_LONGEST_NAME]
+    text = _mended(comment.strip()[:_LONGEST_NAME])
     parts = [p.strip() for p in _ENUMERATION.split(text) if p.strip()]
     return parts[0] if parts else ""
+
+
+def _mended(text: str) -> str:
+    """Undoes the commonest damage: UTF-8 that somebody read as GBK (``鏍囧織`` for 标志)."""
+    if text.isascii():
+        return text
+    try:
+        mended = text.encode("gb18030").decode("utf-8")
+    except UnicodeError:
+        return text
+    return mended if "\ufffd" not in mended else text
 
 
 def read_comment(comment: str, lexicon: Lexicon) -> Phrase:
@@ -89,7 +111,7 @@ def speaks_pinyin(names: list[str], lexicon: Lexicon) -> bool:
     for name in names[:500]:
         for word in _words(name):
             if word.isascii():
-                if word in lexicon.english and len(word) > 3:
+                if len(word) > 3 and (word in lexicon.english or _abbreviated(word, lexicon)):
                     english += 1
                 elif word not in lexicon.english and _initials(word, lexicon):
                     pinyin += 1
@@ -168,11 +190,13 @@ def _ascii(
             if term is not None:
                 return size, [term], 1.0
     word = words[at]
-    found, quality = _word(word, lexicon, prefer_pinyin)
+    found, quality = _word(word, lexicon, prefer_pinyin, alone=len(words) == 1)
     return 1, found, quality
 
 
-def _word(word: str, lexicon: Lexicon, prefer_pinyin: bool) -> tuple[list[Term], float]:
+def _word(
+    word: str, lexicon: Lexicon, prefer_pinyin: bool, *, alone: bool
+) -> tuple[list[Term], float]:
     if prefer_pinyin and 2 <= len(word) <= 12:
         guess = _initials(word, lexicon)
         if guess and (word not in lexicon.english or len(word) < 5):
@@ -196,10 +220,28 @@ def _word(word: str, lexicon: Lexicon, prefer_pinyin: bool) -> tuple[list[Term],
             term = lexicon.english.get(key) or lexicon.typos.get(key)
             if term is not None:
                 return [term], 0.8
-    guess = _initials(word, lexicon)
+    term = _abbreviated(word, lexicon)
+    if term is not None:
+        return [term], 0.75
+    # Among English words, initials put together from several are more often chance than pinyin.
+    guess = _initials(word, lexicon) if alone else [*lexicon.initials.get(word, ())]
     if guess:
         return guess, 0.45 + 0.08 * min(len(word), 5)
     return [], 0.0
+
+
+def skeleton(word: str) -> str:
+    """Returns a word's first letter and its other consonants, none doubled: ``ocptn``."""
+    kept = word[:1] + "".join(c for c in word[1:] if c not in _VOWELS)
+    return "".join(c for i, c in enumerate(kept) if i == 0 or c != kept[i - 1])
+
+
+def _abbreviated(word: str, lexicon: Lexicon) -> Term | None:
+    """Understands an English word cut down to its consonants: ``brth``, ``natlty``, ``grntr``."""
+    vowels = sum(c in _VOWELS for c in word[1:])
+    if not 3 <= len(word) <= 10 or vowels > (len(word) >= 5):
+        return None
+    return lexicon.cut.get(skeleton(word))
 
 
 def _initials(word: str, lexicon: Lexicon) -> list[Term]:
