@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pingyao.classify.model import Table, Unread
 from pingyao.classify.sources.open import open_path
-from pingyao.kernel.errors import PingyaoError
+from pingyao.kernel.errors import Invalid, PingyaoError
 
 HEADER = ["客户号", "姓名", "余额", "备注"]
 ROWS = [
@@ -221,6 +221,22 @@ def test_a_monstrous_cell_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1," + b"x" * 10_000_000 + b"\n2,y\n")
     assert [len(row["b"] or "") for row in read(path)[1]] == [10_000_000, 1]
+
+
+def test_a_million_columns_are_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
+    names = ",".join(f"c{i}" for i in range(1_000_000))
+    (tmp_path / "wide.csv").write_text(f"{names}\n{names}\n")
+    (tmp_path / "wide.jsonl").write_text(json.dumps(dict.fromkeys(names.split(","), 1)) + "\n")
+    (tmp_path / "plain.csv").write_text("a,b\n1,2\n")
+    source = open_path(tmp_path)
+    tables = [t for t in source.tables() if isinstance(t, Table)]
+    unread = [t for t in source.tables() if isinstance(t, Unread)]
+    assert [u.code for u in unread] == ["scan.too_many_columns"]
+    assert sorted(len(t.columns) for t in tables) == [2, 2_000]
+    wide = next(t for t in tables if len(t.columns) == 2_000)
+    with pytest.raises(Invalid) as told:
+        list(source.batches(wide))
+    assert "2,000" in told.value.detail
 
 
 def test_no_header_gives_numbered_columns(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _MOST_COLUMNS = 20_000
 # A block must hold at least one whole row; a cell of ten million characters fits.
 _BLOCK = 32 * 1024 * 1024
 _SHOWN_ROWS = 5
+csv.field_size_limit(_BLOCK)
 
 
 class CsvSource:
@@ -90,23 +91,27 @@ class CsvSource:
             with open_bytes(self._path) as raw:
                 reader = Utf8Reader(raw, encoding)
                 head = b""
-                while len(head) < _PROBE and (block := reader.read(_PROBE)):
+                while (block := reader.read(_PROBE)) and len(head) < _BLOCK:
                     head += block
+                    if len(head) >= _PROBE and b"\n" in head:
+                        break
         except (OSError, EOFError):
             raise failure("scan.damaged", self.name) from None
-        text = head[:_PROBE].decode("utf-8", "replace").replace("\0", "")
-        lines = [line[:_LONGEST_PROBED] for line in text.splitlines() if line][:200]
-        if not lines:
+        text = head.decode("utf-8", "replace").replace("\0", "")
+        whole = [line for line in text.splitlines() if line][:200]
+        if not whole:
             return encoding, [], ",", False
+        lines = [line[:_LONGEST_PROBED] for line in whole]
         delimiter = find_delimiter(lines)
-        rows = list(csv.reader(lines[:50], delimiter=delimiter))
-        first = [cell.strip() for cell in rows[0]]
-        if len(first) > _MOST_COLUMNS:
+        width = whole[0].count(delimiter) + 1
+        if width > _MOST_COLUMNS:
             raise Invalid(
                 "scan.too_many_columns",
-                f"{shown(self.name)} 的第一行有 {len(first):,} 列，超过 {_MOST_COLUMNS:,}",
+                f"{shown(self.name)} 的第一行有 {width:,} 列，超过 {_MOST_COLUMNS:,}",
                 "请检查分隔符，或拆分文件后再扫描",
             )
+        rows = list(csv.reader([whole[0], *lines[1:50]], delimiter=delimiter))
+        first = [cell.strip() for cell in rows[0]]
         has_header = looks_like_header(first, rows[1:])
         names = first if has_header else [f"col_{i}" for i in range(1, len(first) + 1)]
         return encoding, distinct_names(names), delimiter, has_header

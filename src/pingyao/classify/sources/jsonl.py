@@ -72,7 +72,10 @@ class JsonlSource:
             first = "、".join(str(n) for n in broken[:5])
             parts.append(f"{len(broken):,} 行不是 JSON 对象，未计入（起于第 {first} 行）")
         if late:
-            parts.append(f"{late:,} 行含有前 {_PROBED_LINES:,} 行未见的键，这些键未读")
+            parts.append(
+                f"{late:,} 行含有表中没有的键，这些键未读"
+                f"（列取自前 {_PROBED_LINES:,} 行，至多 {_MOST_COLUMNS:,} 个）"
+            )
         return Invalid(
             "scan.odd_rows",
             f"{shown(self.name)}：{'；'.join(parts)}",
