@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint eval clean
+.PHONY: demo test lint eval bundle clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ demo: $(BIN)/.installed
 test: lint
 	sh deploy/test-servers.sh
 	$(BIN)/pytest
+
+bundle: $(BIN)/.installed
+	sh deploy/bundle.sh dist
 
 clean:
 	rm -rf $(VENV)
