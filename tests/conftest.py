@@ -17,6 +17,16 @@ SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 MALL = SHARED / "schemas" / "mall.sql"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing a test starts writes into the home of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[servers.Server]:
     """A PostgreSQL server of this test process alone."""

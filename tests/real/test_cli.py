@@ -109,3 +109,33 @@ def test_help_imports_nothing_heavy() -> None:
         check=True,
     )
     assert done.stdout.strip().endswith("[]")
+
+
+def test_an_unreadable_state_folder_only_costs_resuming(bank: Path) -> None:
+    done = pingyao("scan", str(bank), XDG_STATE_HOME="/proc/none")
+    assert done.returncode == 0
+    assert "不可写" in done.stderr
+
+
+def test_resuming_what_was_never_begun_says_so(bank: Path, tmp_path: Path) -> None:
+    done = pingyao("scan", str(bank), "--resume", XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert "从头开始" in done.stderr
+    assert not [*(tmp_path / "pingyao" / "scans").iterdir()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--max-rows-per-second", "0"), ("--quiet-hours", "8点"), ("--quiet-hours", "08:00-08:00")],
+)
+def test_a_pace_that_is_none_is_refused(bank: Path, words: tuple[str, str]) -> None:
+    done = pingyao("scan", str(bank), *words)
+    assert done.returncode != 0
+    assert "处理办法" in done.stderr
+
+
+def test_scan_and_record_in_one_go(bank: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    assert "新增 5" in pingyao("scan", str(bank), "--record", PINGYAO_DATABASE_URL=url).stdout
+    again = pingyao("scan", str(bank), "--record", PINGYAO_DATABASE_URL=url)
+    assert "与目录的差异：无" in again.stdout

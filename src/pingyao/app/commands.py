@@ -2,6 +2,9 @@
 
 import getpass
 import sys
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +13,25 @@ from cyclopts import Parameter
 from pingyao.app.opening import Db, Pack, open_catalogue, packs
 from pingyao.classify.catalogue import record as record_scan
 from pingyao.classify.cli import show_changes
-from pingyao.classify.knowledge import load_knowledge
+from pingyao.classify.journal import FileJournal, scan_key
+from pingyao.classify.knowledge import Knowledge, load_knowledge
 from pingyao.classify.learning import remembering
 from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.open import open_source
 from pingyao.kernel.errors import Conflict, Invalid
 from pingyao.kernel.labels import PersonalClass
+from pingyao.platform.files import state_home
+from pingyao.platform.pace import Pace, quiet_span
 
 _FAILED_GATE = 1
+# What may have passed by the next time.
+_WORTH_RETRYING = frozenset(
+    {
+        *("scan.unreachable", "scan.too_busy", "scan.locked", "scan.timed_out"),
+        *("scan.not_permitted", "scan.read_failed"),
+    }
+)
 
 
 def scan(
@@ -33,6 +46,15 @@ def scan(
         bool, Parameter(help="只看元数据，不读取任何取值", negative="")
     ] = False,
     pack: Pack = (),
+    resume: Annotated[
+        bool, Parameter(help="从上次中断处接着扫；未读到的表再试一次", negative="")
+    ] = False,
+    max_rows_per_second: Annotated[
+        int | None, Parameter(help="每秒至多读取的行数，以免影响生产库")
+    ] = None,
+    quiet_hours: Annotated[
+        str | None, Parameter(help="不读取数据的时段，如 08:30-20:00；到时放开数据源，过后接着扫")
+    ] = None,
     record: Annotated[
         bool, Parameter(help="把结果记入数据资产目录，并显示差异", negative="")
     ] = False,
@@ -49,27 +71,22 @@ def scan(
     PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
     """
     from pingyao.classify.cli import print_summary
-    from pingyao.platform.term import scan_progress
 
     if sample is not None and (sample < 1 or metadata_only):
         raise Invalid(
             "scan.bad_option", "--sample 应为正整数，且不能与 --metadata-only 同用", "请只保留其一"
         )
+    if max_rows_per_second is not None and max_rows_per_second < 1:
+        raise Invalid("scan.bad_option", "--max-rows-per-second 应为正整数", "请改正后再试")
     gate = _gate(fail_on)
+    pace = Pace(max_rows_per_second, quiet_span(quiet_hours) if quiet_hours else None, _waiting)
     coverage: Coverage = "metadata" if metadata_only else "sample" if sample else "full"
     knowledge = load_knowledge(packs(pack))
     # The catalogue is opened first: a scan of hours must not end at a door that is shut.
     catalogue = open_catalogue(db) if record else None
     if catalogue is not None:
         knowledge = remembering(catalogue, knowledge)
-    opened = open_source(source)
-    try:
-        with scan_progress(enabled=not json) as progress:
-            result = run_scan(
-                opened, knowledge, coverage=coverage, sample_rows=sample, progress=progress
-            )
-    finally:
-        opened.close()
+    result = _scan(source, knowledge, coverage, sample, pace, resume=resume, quiet=json)
     if report is not None:
         _write_reports(result, report)
     if json:
@@ -87,6 +104,65 @@ def scan(
             show_changes(changes)
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
+
+
+def _scan(
+    source: str,
+    knowledge: Knowledge,
+    coverage: Coverage,
+    sample: int | None,
+    pace: Pace,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> ScanResult:
+    """Scans with a journal that outlives an interruption, and is removed when all was read."""
+    from pingyao.platform.term import scan_progress
+
+    opened = open_source(source)
+    path = Path(source)
+    key = scan_key(opened.kind, opened.name, path.resolve() if path.exists() else "", sample or 0)
+    with (
+        closing(opened),
+        _journal(state_home() / "scans" / key, opened.name, resume=resume) as journal,
+        scan_progress(enabled=not quiet) as progress,
+    ):
+        result = run_scan(
+            opened,
+            knowledge,
+            coverage=coverage,
+            sample_rows=sample,
+            journal=journal if coverage != "metadata" else None,
+            pace=pace,
+            progress=progress,
+        )
+        if any(u.code in _WORTH_RETRYING for u in result.unread):
+            print("有表未读完；加 --resume 可从中断处再试", file=sys.stderr)
+        elif journal is not None:
+            journal.discard()
+    return result
+
+
+@contextmanager
+def _journal(folder: Path, source: str, *, resume: bool) -> Generator[FileJournal | None]:
+    try:
+        journal = FileJournal(folder, resume=resume)
+    except BlockingIOError:
+        raise Conflict(
+            "scan.already_running", f"{source} 正在由另一进程以同样方式扫描", "请待其结束后再试"
+        ) from None
+    except OSError:
+        print(f"{folder.parent} 不可写，本次扫描若中断须从头再来", file=sys.stderr)
+        yield None
+        return
+    with journal:
+        if resume and not journal.found:
+            print("没有未完成的扫描，从头开始", file=sys.stderr)
+        yield journal
+
+
+def _waiting(until: datetime) -> None:
+    print(f"限制时段内暂停读取，{until:%H:%M} 后继续", file=sys.stderr)
 
 
 def example_bank(

@@ -53,6 +53,22 @@ class Progress(Protocol):
         """A table begins."""
         ...
 
-    def rows(self, count: int) -> None:
-        """So many more rows of the current table were read."""
+    def rows(self, count: int, size: int) -> None:
+        """So many more rows of the current table were read, of so many bytes."""
+        ...
+
+
+class Pace(Protocol):
+    """Holds a scan back, so that a production database is not hurt."""
+
+    def __call__(self, rows: int, /) -> bool:
+        """Told that so many rows were read, waits as long as they cost.
+
+        Returns:
+            Whether to let go of the source until `wait` returns.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Waits through the hours in which nothing is to be read."""
         ...

@@ -1,7 +1,9 @@
 """The main job: scan a source, say what every column is, and grade it."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple
@@ -18,13 +20,13 @@ from pingyao.classify.model import (
     Unread,
     Verdict,
 )
-from pingyao.classify.ports import Progress, Source
+from pingyao.classify.ports import Pace, Progress, Source
+from pingyao.classify.reading import Journal, Manner, Part, read_table
 from pingyao.classify.rules import texts, values
 from pingyao.classify.rules.fuse import decide
 from pingyao.classify.rules.grade import Item, TableContext, combine, grade
 from pingyao.classify.rules.leaf import place
 from pingyao.classify.rules.metadata import Context, Reading, read_columns, read_context
-from pingyao.kernel.errors import PingyaoError
 from pingyao.kernel.labels import highest
 
 
@@ -43,33 +45,43 @@ def scan(
     *,
     coverage: Coverage = "full",
     sample_rows: int | None = None,
+    journal: Journal | None = None,
+    pace: Pace | None = None,
     progress: Progress | None = None,
+    workers: int | None = None,
 ) -> ScanResult:
     """Scans every table of a source; what cannot be read is named, and the rest goes on.
 
     Args:
         coverage: ``full`` reads every row, ``sample`` at most ``sample_rows`` of each table,
             ``metadata`` none.
+        journal: where to keep how far it came, and to go on from.
+        workers: threads that scan columns side by side; None for as many as there are CPUs. The
+            result is the same with any number.
     """
     started_at = datetime.now(UTC)
     tables: list[TableVerdict] = []
     unread: list[Unread] = []
-    for table in source.tables():
-        if isinstance(table, Unread):
-            unread.append(table)
-            continue
-        if progress is not None:
-            progress.table(table.name, table.estimated_rows)
-        seen: tuple[Seen, ...] | None = None
-        read: Coverage = "metadata"
-        if coverage != "metadata":
-            limit = sample_rows if coverage == "sample" else None
-            seen, failure = _read(source, table, limit, knowledge, progress)
+    limit = sample_rows if coverage == "sample" else None
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        how = Manner(pool, knowledge.topics, limit, journal, pace, progress)
+        for table in source.tables():
+            if isinstance(table, Unread):
+                unread.append(table)
+                continue
+            if pace is not None:
+                pace.wait()
+            if progress is not None:
+                progress.table(table.name, table.estimated_rows)
+            if coverage == "metadata":
+                tables.append(judge(source.name, table, None, knowledge, "metadata"))
+                continue
+            part = read_table(source, table, how)
             read = coverage
-            if failure is not None:
-                unread.append(failure)
-                read = "sample" if failure.rows_read else "metadata"
-        tables.append(judge(source.name, table, seen, knowledge, read))
+            if part.failure is not None:
+                unread.append(part.failure)
+                read = "sample" if part.rows else "metadata"
+            tables.append(judge(source.name, table, _seen(table, part, knowledge), knowledge, read))
     return ScanResult(
         source=source.name,
         kind=source.kind,
@@ -85,33 +97,13 @@ def scan(
     )
 
 
-def _read(
-    source: Source,
-    table: Table,
-    limit: int | None,
-    knowledge: Knowledge,
-    progress: Progress | None,
-) -> tuple[tuple[Seen, ...], Unread | None]:
-    profiles = [values.EMPTY] * len(table.columns)
-    words: Counter[int] = Counter()
-    rows = 0
-    failure: Unread | None = None
-    try:
-        for batch in source.batches(table, limit):
-            for i, array in enumerate(batch.columns):
-                profiles[i] = values.merge(profiles[i], values.profile(array, rows))
-            if table.kind == "document":
-                words += knowledge.topics.count("\n".join(batch.column(0).to_pylist()))
-            rows += batch.num_rows
-            if progress is not None:
-                progress.rows(batch.num_rows)
-    except PingyaoError as error:
-        where = f"{table.schema}.{table.name}" if table.schema else table.name
-        failure = Unread(where, error.code, error.detail, error.remedy, rows)
-    about = texts.weigh(knowledge.topics.rank(words)) if table.kind == "document" else ()
+def _seen(table: Table, part: Part, knowledge: Knowledge) -> tuple[Seen, ...]:
+    about: tuple[Evidence, ...] = ()
+    if table.kind == "document":
+        about = texts.weigh(knowledge.topics.rank(Counter(part.words)))
     return tuple(
-        Seen((*values.weigh(p), *about), values.findings(p), p.rows, p.nulls) for p in profiles
-    ), failure
+        Seen((*values.weigh(p), *about), values.findings(p), p.rows, p.nulls) for p in part.profiles
+    )
 
 
 def judge(

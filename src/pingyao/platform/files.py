@@ -5,6 +5,11 @@ import tempfile
 from pathlib import Path
 
 
+def state_home() -> Path:
+    """Returns where a user's unfinished work is kept."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pingyao"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that nobody ever sees half of it; mode 0600."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

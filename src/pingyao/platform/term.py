@@ -4,8 +4,12 @@ import sys
 import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pingyao.kernel.errors import PingyaoError
+
+if TYPE_CHECKING:  # rich is imported late: most commands never draw a bar
+    from rich.progress import Progress, TaskID
 
 _VISIBLE_CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
 
@@ -29,22 +33,23 @@ def print_error(error: PingyaoError) -> None:
 class TerminalProgress:
     """Shows how a scan goes on; silent when there is no terminal to show it on."""
 
-    def __init__(self, bar: object) -> None:
+    def __init__(self, bar: "Progress | None") -> None:
         self._bar = bar
-        self._task: object = None
+        self._task: TaskID | None = None
 
     def table(self, name: str, estimated_rows: int | None) -> None:
         """Starts the next table."""
         if self._bar is None:
             return
         if self._task is not None:
-            self._bar.remove_task(self._task)  # type: ignore[attr-defined]  # rich, imported late
-        self._task = self._bar.add_task(safe(name, 40), total=estimated_rows)  # type: ignore[attr-defined]
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(safe(name, 40), total=estimated_rows, bytes=0)
 
-    def rows(self, count: int) -> None:
-        """Moves the bar on."""
-        if self._bar is not None:
-            self._bar.advance(self._task, count)  # type: ignore[attr-defined]
+    def rows(self, count: int, size: int) -> None:
+        """Moves the bar on by so many rows of so many bytes."""
+        if self._bar is not None and self._task is not None:
+            held = self._bar.tasks[0].fields["bytes"]
+            self._bar.update(self._task, advance=count, bytes=held + size)
 
 
 @contextmanager
@@ -54,13 +59,33 @@ def scan_progress(*, enabled: bool) -> Generator[TerminalProgress]:
         yield TerminalProgress(None)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            seconds = task.elapsed or 0.0
+            if seconds < 0.5:
+                return Text("")
+            size = task.fields["bytes"] / 1_000_000
+            return Text(f"{task.completed / seconds:,.0f} 行/秒  {size / seconds:,.0f} MB/秒")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} 行"),
+        Rate(),
         TimeElapsedColumn(),
+        TextColumn("剩余"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield TerminalProgress(bar)
