@@ -7,6 +7,8 @@ from itertools import combinations
 from pingyao.classify.rules.phrase import Lexicon, Term, segment, skeleton
 
 _FILE = "lexicon.txt"
+# States that may lower a level: two letters (pb 屏蔽, gk 公开) are too little to say so.
+_LOWERING = frozenset({"masked", "hashed", "public"})
 
 
 @cache
@@ -20,7 +22,8 @@ def parse(text: str) -> Lexicon:
     """Builds a lexicon from the lines ``中文词形 | English forms | tags``.
 
     A form keeps the first term that names it, so the order of the file is its precedence. Lines
-    starting with ``=`` list whole phrases whose pinyin initials go before anything put together.
+    starting with ``=`` list whole phrases whose pinyin initials, or the spelling after a ``/``, go
+    before anything put together.
     """
     from pypinyin import Style, lazy_pinyin
 
@@ -47,19 +50,27 @@ def parse(text: str) -> Lexicon:
             chinese.setdefault(form.lower(), term)
             if len(form) >= 2 and not any(c.isascii() for c in form):
                 syllables = lazy_pinyin(form, style=Style.NORMAL)
-                initials.setdefault("".join(s[0] for s in syllables), (term,))
+                if len(form) > 2 or term.state not in _LOWERING:
+                    initials.setdefault("".join(s[0] for s in syllables), (term,))
                 spelled.setdefault("".join(syllables), term)
         for form in abbreviations:
             english.setdefault(form.replace("_", "").lower(), term)
     longest = max(map(len, chinese))
-    for form in whole:
+    usual: dict[str, tuple[Term, ...]] = {}
+    several: set[str] = set()
+    for entry in whole:
+        form, _, key = entry.partition("/")
         terms, _ = segment(form, chinese, longest)
-        initials["".join(s[0] for s in lazy_pinyin(form, style=Style.NORMAL))] = tuple(terms)
+        key = key or "".join(s[0] for s in lazy_pinyin(form, style=Style.NORMAL))
+        if usual.setdefault(key, tuple(terms)) != tuple(terms):
+            several.add(key)  # bz is 币种, 备注 and 标志
+    initials |= usual
     return Lexicon(
         version=version,
         chinese=chinese,
         english=english,
         initials=initials,
+        usual=frozenset(usual.keys() - several),
         spelled=spelled,
         longest=longest,
         cut=_cut(english),

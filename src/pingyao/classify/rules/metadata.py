@@ -30,6 +30,7 @@ class Compose(msgspec.Struct, frozen=True):
         near: entities of the nearest term before the head.
         col: entities of which one must stand anywhere in the phrase as well.
         subject: subjects it is limited to.
+        table: themes of which the table must have one.
     """
 
     head: frozenset[str]
@@ -37,14 +38,21 @@ class Compose(msgspec.Struct, frozen=True):
     type: str
     col: frozenset[str] = frozenset()
     subject: frozenset[str] = frozenset()
+    table: frozenset[str] = frozenset()
 
 
 class Recast(msgspec.Struct, frozen=True):
-    """A type that is another one for some subjects: a staff member's name is no customer's."""
+    """A type that is another one in company: a staff member's name is no customer's.
+
+    Attributes:
+        subject: subjects it is limited to.
+        col: entities of which one must stand in the phrase.
+    """
 
     type: frozenset[str]
-    subject: frozenset[str]
     to: str
+    subject: frozenset[str] = frozenset()
+    col: frozenset[str] = frozenset()
 
 
 class FromTable(msgspec.Struct, frozen=True):
@@ -101,13 +109,22 @@ _NEUTRAL = frozenset({"unit", "masked", "hashed", "old", "public", "period", "li
 _SYSTEM_THEMES = frozenset({"log", "dict", "permission", "config", "system", "sms", "notice"})
 _COMPANY_THEMES = frozenset({"merchant", "partner", "fund", "bill", "amc", "finance", "regulatory"})
 _PERSON_ENTITIES = frozenset({"person", "user", "relative"})
+_ELSEWHERE = frozenset({"company", "own_org"})
 # Said alone, these mean the one who or which it is: 授权柜员, 开户机构.
-_PLAIN = frozenset({"staff", "branch"})
+_PLAIN = frozenset({"staff", "branch", "limit", "overdue"})
 # Nobody but a person has one of these; where the table is silent they are a customer's.
 _OWNED_BY_PERSONS = frozenset({"id_card_no", "person_name", "mobile", "bank_card_no", "birth_date"})
 _CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
 _PERSON_TYPES = frozenset(
-    {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
+    {
+        "gender",
+        "birth_date",
+        "marital",
+        "ethnicity_nationality",
+        "id_card_no",
+        "income_assets",
+        "education_occupation",
+    }
 )
 _COMPANY_ENTITIES = frozenset({"profile", "finstat", "license", "management"})
 _SUBJECTS: dict[str, Subject] = {
@@ -117,6 +134,14 @@ _SUBJECTS: dict[str, Subject] = {
     "system": "system",
 }
 
+# An item's code in the second-generation credit report: P of persons, E of enterprises; unit; kind.
+_REPORT_ITEM = re.compile(r"(?i)([PE])[A-Z]\d\d[0A-Z]([DIJQRS])\d\d")
+_ITEM_KINDS = {
+    "D": (("status_flag_type_code", 2.5),),
+    "J": (("amount_balance", 3.0), ("credit_or_loan_info", 2.0)),
+    "R": (("date_time", 3.5), ("birth_date", 1.5)),
+    "S": (("other", 2.0),),
+}
 _COMMA = re.compile(r"[,，、]")
 _BOOLEAN = re.compile(r"(?i)^(bool|boolean|bit)\b")
 _DATE = re.compile(r"(?i)^(date|datetime|timestamp|time|year|smalldatetime)\b")
@@ -138,10 +163,17 @@ def read_context(table: Table, lexicon: Lexicon) -> Context:
     terms = (*comment.terms, *name.terms)
     themes = frozenset(t for term in terms for t in term.themes)
     entities = frozenset(e for term in terms for e in term.entities)
+    items = [m for c in table.columns if (m := _REPORT_ITEM.fullmatch(c.name))]
+    if items and len(items) * 2 >= len(table.columns):
+        person = items[0][1] in "Pp"
+        themes |= {"creditreport", "natural"} if person else {"creditreport"}
+        subject: Subject = "person" if person else "organisation"
+        return Context(themes=themes, entities=entities, subject=subject, pinyin=pinyin)
+    subject, natural = _table_subject(table, terms, themes, lexicon, pinyin)
     return Context(
-        themes=themes,
+        themes=themes | {"natural"} if natural else themes,
         entities=entities,
-        subject=_table_subject(table, terms, themes, lexicon, pinyin),
+        subject=subject,
         pinyin=pinyin,
     )
 
@@ -152,7 +184,8 @@ def _table_subject(
     themes: frozenset[str],
     lexicon: Lexicon,
     pinyin: bool,
-) -> Subject:
+) -> tuple[Subject, bool]:
+    """Tells whose data a table holds, and whether it describes natural persons."""
     said = {term.subject for term in terms if term.subject}
     attributes = person = organisation = 0
     for column in table.columns[:400]:
@@ -164,7 +197,18 @@ def _table_subject(
             person += bool(term.entities & _PERSON_ENTITIES)
             organisation += bool(term.entities & _COMPANY_ENTITIES)
     entities = {e for term in terms for e in term.entities}
-    person += attributes
+    subject = _whose(said, themes, entities, attributes, person + attributes, organisation)
+    return subject, subject == "person" and attributes >= 2
+
+
+def _whose(
+    said: set[str],
+    themes: frozenset[str],
+    entities: set[str],
+    attributes: int,
+    person: int,
+    organisation: int,
+) -> Subject:
     if "staff" in said or "staff" in themes:
         return "staff"
     if "person" in said and "organisation" not in said:
@@ -191,14 +235,16 @@ def read_columns(
 
 
 def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) -> Reading:
-    comment = _telling(column.comment, context, lexicon, grammar)
-    name = read_name(column.name, lexicon, prefer_pinyin=context.pinyin)
-    main = comment if comment.quality >= 0.5 else name
-    terms = (*comment.terms, *name.terms)
+    comment = _acting(_telling(column.comment, context, lexicon, grammar), lexicon)
+    name = _acting(read_name(column.name, lexicon, prefer_pinyin=context.pinyin), lexicon)
+    explained = comment.quality >= 0.5
+    main = comment if explained else name
+    # What a name may mean by guess is no use or state of a column whose comment is clear.
+    terms = comment.terms if explained and name.quality < 0.9 else (*comment.terms, *name.terms)
     subject = _subject(main, context)
-    evidence: list[Evidence] = []
-    # A name in Chinese says as much as a comment does.
-    named = 5.3 if column.name.isascii() else 6.0
+    evidence = [*_item(column.name, context)]
+    # A name in Chinese says as much as a comment does; one in letters yields to a clear comment.
+    named = 6.0 if not column.name.isascii() else 3.5 if explained else 5.3
     for origin, phrase, strength in (("comment", comment, 6.0), ("name", name, named)):
         if not phrase.terms:
             continue
@@ -206,7 +252,11 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
         if not kind:
             continue
         for recast in grammar.recast:
-            if kind in recast.type and subject in recast.subject:
+            if (
+                kind in recast.type
+                and (not recast.subject or subject in recast.subject)
+                and (not recast.col or any(recast.col & t.entities for t in phrase.terms))
+            ):
                 kind = recast.to
         weight = strength * sure * phrase.quality
         evidence.append(
@@ -230,6 +280,17 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
     )
 
 
+def _item(name: str, context: Context) -> list[Evidence]:
+    """Weighs the letter in an item's code of a credit report that says what kind it is."""
+    item = _REPORT_ITEM.fullmatch(name)
+    if item is None or "creditreport" not in context.themes:
+        return []
+    return [
+        Evidence("name", type_, weight, "name.head", {"terms": name})
+        for type_, weight in _ITEM_KINDS.get(item[2].upper(), ())
+    ]
+
+
 def _telling(comment: str, context: Context, lexicon: Lexicon, grammar: Grammar) -> Phrase:
     """Reads the first part of a comment, or the second where only that names something."""
     phrases = [read_comment(part, lexicon) for part in _COMMA.split(comment, maxsplit=1)]
@@ -237,6 +298,17 @@ def _telling(comment: str, context: Context, lexicon: Lexicon, grammar: Grammar)
     if len(said) == 2 and said[0][1] < 0.7 and said[1][2] in ("direct", "composed"):
         return phrases[1]
     return phrases[0]
+
+
+def _acting(phrase: Phrase, lexicon: Lexicon) -> Phrase:
+    """Takes a user who keeps records or grants for a member of staff: 复核用户, AUTH_USER_ID."""
+    terms = list(phrase.terms)
+    for i in range(1, len(terms)):
+        before = terms[i - 1]
+        acts = before.state == "bookkeeping" or "permission" in before.entities
+        if acts and "user" in terms[i].entities and not terms[i].type:
+            terms[i] = lexicon.chinese["操作员"]
+    return msgspec.structs.replace(phrase, terms=tuple(terms))
 
 
 def _subject(phrase: Phrase, context: Context) -> Subject:
@@ -249,6 +321,9 @@ def _subject(phrase: Phrase, context: Context) -> Subject:
         if term.subject == "person" and context.subject == "staff":
             return "staff"
         if term.subject == "staff" and distance > 2:
+            continue
+        # A person's 单位 is where they work, the 机构 of their report where they owe.
+        if "natural" in context.themes and term.entities & _ELSEWHERE:
             continue
         if term.subject:
             return _SUBJECTS[term.subject]
@@ -314,6 +389,7 @@ def _headed(
                 and rule.near & term.entities
                 and (not rule.col or rule.col & everything)
                 and (not rule.subject or subject in rule.subject)
+                and (not rule.table or rule.table & context.themes)
             ):
                 return rule.type, 1.0, "composed"
     if last.type:

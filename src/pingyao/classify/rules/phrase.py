@@ -31,6 +31,7 @@ class Lexicon(msgspec.Struct, frozen=True):
     """The vocabulary, by form: Chinese, English, pinyin initials, full pinyin.
 
     Attributes:
+        usual: initials of whole phrases that stand for nothing else in practice.
         cut: what English words are cut down to (`skeleton`); None where several are.
         typos: long English words with one letter left out.
     """
@@ -39,6 +40,7 @@ class Lexicon(msgspec.Struct, frozen=True):
     chinese: dict[str, Term]
     english: dict[str, Term]
     initials: dict[str, tuple[Term, ...]]
+    usual: frozenset[str]
     spelled: dict[str, Term]
     cut: dict[str, Term | None]
     typos: dict[str, Term]
@@ -66,6 +68,9 @@ _ENUMERATION = re.compile(
 )
 # What a single letter stands for at the end of pinyin initials (khh 客户号, jye 交易额).
 _LAST_LETTER = {"h": "号", "m": "名", "e": "额", "l": "率", "r": "日"}
+_CHANCE = re.compile("[\\u0080-\\u07ff\\ufffd]")
+# Codes of items (PA01AI01, F0102) say nothing at all.
+_CODED = re.compile(r"(?i)[a-z]{1,2}\d{2,3}(?:[a-z]{1,2}\d{2,3})*[a-z]?")
 # Numbered names (xd_col16) say nothing but their prefix.
 _NUMBERED = re.compile(r"(?i)(?:(?<=_)|^)(?:col|fld|field|column|attr|item|zd|f|c)_?\d+$")
 _VOWELS = frozenset("aeiou")
@@ -87,7 +92,8 @@ def _mended(text: str) -> str:
         mended = text.encode("gb18030").decode("utf-8")
     except UnicodeError:
         return text
-    return mended if "\ufffd" not in mended else text
+    # Characters of GBK may by chance be two-byte letters of UTF-8, 学位 ѧλ: nobody wrote those.
+    return text if _CHANCE.search(mended) else mended
 
 
 def read_comment(comment: str, lexicon: Lexicon) -> Phrase:
@@ -102,6 +108,8 @@ def read_name(name: str, lexicon: Lexicon, *, prefer_pinyin: bool = False) -> Ph
 
 def stem(name: str) -> str:
     """Returns a name without a number that stands for a word: ``xd_col16`` → ``xd_``."""
+    if _CODED.fullmatch(name):
+        return ""
     return _NUMBERED.sub("", name[:_LONGEST_NAME])
 
 
@@ -197,10 +205,12 @@ def _ascii(
 def _word(
     word: str, lexicon: Lexicon, prefer_pinyin: bool, *, alone: bool
 ) -> tuple[list[Term], float]:
+    if len(word) >= 5 and word in lexicon.usual and word not in lexicon.english:
+        return [*lexicon.initials[word]], 0.97
     if prefer_pinyin and 2 <= len(word) <= 12:
         guess = _initials(word, lexicon)
         if guess and (word not in lexicon.english or len(word) < 5):
-            return guess, 0.85
+            return guess, 0.97 if word in lexicon.usual else 0.85
     if word in lexicon.english:
         return [lexicon.english[word]], 1.0
     if len(word) > 3 and word.endswith("s") and word[:-1] in lexicon.english:
