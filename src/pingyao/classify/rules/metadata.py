@@ -367,9 +367,9 @@ def compose(
         return last.type, 1.0, "direct"
     if last.head:
         return _headed(body, last, subject, context, grammar)
-    for entity in sorted(last.entities):
-        if entity in grammar.bare:
-            return grammar.bare[entity], 0.9 if entity in _PLAIN else 0.65, "bare"
+    for entity, type_ in grammar.bare.items():
+        if entity in last.entities:
+            return type_, 0.9 if entity in _PLAIN else 0.65, "bare"
     return "", 0.0, "none"
 
 
