@@ -56,11 +56,12 @@ class Recast(msgspec.Struct, frozen=True):
 
 
 class FromTable(msgspec.Struct, frozen=True):
-    """A head with nothing before it takes its type from the table's theme."""
+    """A head with nothing before it takes its type from the table's theme; how sure, 0–1."""
 
     head: frozenset[str]
     themes: frozenset[str]
     type: str
+    sure: float = 0.7
 
 
 class Grammar(msgspec.Struct, frozen=True):
@@ -111,20 +112,12 @@ _COMPANY_THEMES = frozenset({"merchant", "partner", "fund", "bill", "amc", "fina
 _PERSON_ENTITIES = frozenset({"person", "user", "relative"})
 _ELSEWHERE = frozenset({"company", "own_org"})
 # Said alone, these mean the one who or which it is: 授权柜员, 开户机构.
-_PLAIN = frozenset({"staff", "branch", "limit", "overdue"})
+_PLAIN = frozenset({"staff", "branch", "limit", "overdue", "account", "card", "receipt"})
 # Nobody but a person has one of these; where the table is silent they are a customer's.
 _OWNED_BY_PERSONS = frozenset({"id_card_no", "person_name", "mobile", "bank_card_no", "birth_date"})
 _CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
 _PERSON_TYPES = frozenset(
-    {
-        "gender",
-        "birth_date",
-        "marital",
-        "ethnicity_nationality",
-        "id_card_no",
-        "income_assets",
-        "education_occupation",
-    }
+    {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
 )
 _COMPANY_ENTITIES = frozenset({"profile", "finstat", "license", "management"})
 _SUBJECTS: dict[str, Subject] = {
@@ -243,8 +236,9 @@ def _read(column: Column, context: Context, lexicon: Lexicon, grammar: Grammar) 
     terms = comment.terms if explained and name.quality < 0.9 else (*comment.terms, *name.terms)
     subject = _subject(main, context)
     evidence = [*_item(column.name, context)]
+    clear = explained and compose(comment, subject, context, grammar)[1] >= 0.9
     # A name in Chinese says as much as a comment does; one in letters yields to a clear comment.
-    named = 6.0 if not column.name.isascii() else 3.5 if explained else 5.3
+    named = 6.0 if not column.name.isascii() else 3.5 if clear else 5.3
     for origin, phrase, strength in (("comment", comment, 6.0), ("name", name, named)):
         if not phrase.terms:
             continue
@@ -396,7 +390,7 @@ def _headed(
         return last.type, 1.0, "direct"
     for rule in grammar.table:
         if last.head in rule.head and rule.themes & context.themes:
-            return rule.type, 0.7, "table"
+            return rule.type, rule.sure, "table"
     sure = 0.9 if last.head in ("date", "flag", "status", "kind", "count", "balance") else 0.6
     return grammar.heads[last.head], sure, "head"
 
