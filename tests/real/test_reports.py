@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,27 @@ def test_the_workbook_says_what_the_result_says(result: ScanResult, tmp_path: Pa
     assert len(rows["规则依据"]) == len(summary.rules)
     assert sum(summary.by_level.values()) == summary.columns
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_every_count_on_the_cover_links_to_exactly_its_rows(
+    result: ScanResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.xlsx"
+    write_xlsx(result, path)
+    with zipfile.ZipFile(path) as archive:
+        cover = archive.read("xl/worksheets/sheet1.xml").decode()
+    linked = re.findall(r"location=\"'(按级别|个人信息清单)'!A(\d+):[A-Z]+(\d+)\"", cover)
+    book = CalamineWorkbook.from_path(str(path))
+    seen: dict[str, list[object]] = {"按级别": [], "个人信息清单": []}
+    for name, first, last in linked:
+        rows = book.get_sheet_by_name(name).to_python()[int(first) - 1 : int(last)]
+        labels = {row[9 if name == "按级别" else 10] for row in rows}
+        assert len(labels) == 1
+        seen[name] += [labels.pop()] * len(rows)
+    summary = summarise(result)
+    assert Counter(map(int, seen["按级别"])) == summary.by_level
+    classes = {c: n for c, n in summary.by_personal.items() if c != "NONE"}
+    assert Counter(seen["个人信息清单"]) == classes
 
 
 def test_the_workbook_holds_no_formula_and_no_outside_link(

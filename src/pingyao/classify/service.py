@@ -59,6 +59,8 @@ def scan(
         workers: threads that scan columns side by side; None for as many as there are CPUs. The
             result is the same with any number.
     """
+    if source.kind == "ddl":
+        coverage, sample_rows = "metadata", None  # definitions hold no values: say so
     started_at = datetime.now(UTC)
     tables: list[TableVerdict] = []
     unread: list[Unread] = []

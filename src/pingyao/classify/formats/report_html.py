@@ -50,6 +50,7 @@ def _data(result: ScanResult) -> str:
             "columns": summary.columns,
             "rows": summary.rows,
             "levels": [*summary.by_level.items()],
+            "classes": [(c, n) for c in (3, 2, 1) if (n := summary.by_personal.get(f"C{c}", 0))],
             "personal": summary.personal,
             "review": summary.review,
             "candidates": summary.candidates,

@@ -1,10 +1,11 @@
 """The workbook a bank hands to its regulator: catalogue, inventories, review queue, rules used."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
 
 from pingyao.classify.formats.words import (
     COVERAGE,
@@ -28,6 +29,7 @@ from pingyao.classify.rules.summary import (
 Cell = str | int | float
 _MOST_ROWS = 1_000_000
 _ASSETS = "数据资产目录"
+_LEVELS = "按级别"
 _PERSONAL = "个人信息清单"
 _CANDIDATES = "重要数据候选"
 _REVIEW = "待复核"
@@ -61,7 +63,9 @@ def write_xlsx(result: ScanResult, path: Path) -> None:
         _cover(book, formats, result, summary)
         rows = [(t, v) for t in result.tables for v in t.columns]
         _columns(book, formats, _ASSETS, rows)
-        _columns(book, formats, _PERSONAL, [r for r in rows if is_personal(r[1])])
+        _columns(book, formats, _LEVELS, sorted(rows, key=lambda r: -r[1].labels.level))
+        personal = [r for r in rows if is_personal(r[1])]
+        _columns(book, formats, _PERSONAL, sorted(personal, key=lambda r: -r[1].labels.personal))
         _columns(book, formats, _CANDIDATES, [r for r in rows if is_candidate(r[1])])
         _review(book, formats, [r for r in rows if r[1].abstained])
         _hidden_findings(book, formats, rows)
@@ -110,11 +114,9 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
         ("扫描时间", f"{result.started_at:%Y-%m-%d %H:%M} 至 {result.finished_at:%H:%M}（UTC）", ""),
         ("软件与规则包", f"pingyao {result.version}；" + "、".join(f"{p.name} {p.version}" for p in result.packs), ""),
         ("表、列", f"{summary.tables:,} 张表，{summary.columns:,} 列", _ASSETS),
-        *(
-            (f"{level} 级", f"{n:,} 列", _ASSETS)
-            for level, n in summary.by_level.items()
-        ),
-        ("个人金融信息", f"{summary.personal:,} 列（" + "，".join(f"{c} {n:,}" for c, n in summary.by_personal.items() if c != "NONE") + "）", _PERSONAL),
+        *_parts(_LEVELS, ((f"{level} 级", n) for level, n in summary.by_level.items())),
+        ("个人金融信息", f"{summary.personal:,} 列", _PERSONAL),
+        *_parts(_PERSONAL, ((c, summary.by_personal[c]) for c in ("C3", "C2", "C1") if c in summary.by_personal)),
         ("重要数据候选", f"{summary.candidates:,} 列；须由人判定", _CANDIDATES),
         ("待复核", f"{summary.review:,} 列；把握不足，不作断言", _REVIEW),
         ("隐藏发现", f"{summary.hidden:,} 处；备注等字段内的零星个人信息", _HIDDEN),
@@ -125,10 +127,26 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
     for row, (label, text, target) in enumerate(facts, 2):
         sheet.write_string(row, 0, label, formats["label"])
         if target:
-            sheet.write_url(row, 1, f"internal:'{target}'!A1", formats["link"], text)
+            place = target if "!" in target else f"'{target}'!A1"
+            sheet.write_url(row, 1, f"internal:{place}", formats["link"], text)
         else:
             sheet.write_string(row, 1, text, formats["wrap"])
     _printed(sheet)
+
+
+def _parts(name: str, counts: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str, str]]:
+    """Makes a line of the cover for each part of a sorted sheet, linked to exactly its rows."""
+    start = 0
+    for label, n in counts:
+        number, row = divmod(start, _MOST_ROWS)
+        last = min(row + n, _MOST_ROWS)
+        sheet = f"{name}{number + 1}" if number else name
+        yield (
+            label,
+            f"{n:,} 列",
+            f"'{sheet}'!A{row + 2}:{xl_col_to_name(len(_COLUMNS) - 1)}{last + 1}",
+        )
+        start += n
 
 
 def _columns(

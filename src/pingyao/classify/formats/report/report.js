@@ -84,9 +84,10 @@ function cards() {
   const card = (n, words, cls, change) => { const b = make("button", "card " + (cls || "")); b.type = "button"; b.append(make("b", "", n.toLocaleString()), make("span", "", words)); if (change) b.onclick = () => apply(change); all.push(b); };
   card(S.tables, W.tables, "", {}); card(S.columns, W.cols, "", {}); card(S.rows, W.rows);
   for (const [l, n] of S.levels) card(n, lang === "zh" ? `${l} 级` : `level ${l}`, "l" + l, { level: l });
+  for (const [c, n] of S.classes) card(n, "C" + c, "", { personal: c });
   card(S.personal, W.personal, "", { anyPersonal: true }); card(S.review, W.review, "", { state: "review" });
   card(S.candidates, W.candidates, "", { state: "candidate" }); card(S.hidden, W.hidden, "", { state: "hidden" });
-  if (S.unread) card(S.unread, W.unreadN);
+  if (S.unread) { card(S.unread, W.unreadN); all.at(-1).onclick = () => $("unreadPanel").scrollIntoView({ behavior: "smooth" }); }
   $("cards").replaceChildren(...all);
 }
 const charts = {};
