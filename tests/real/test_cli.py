@@ -139,3 +139,39 @@ def test_scan_and_record_in_one_go(bank: Path, tmp_path: Path) -> None:
     assert "新增 5" in pingyao("scan", str(bank), "--record", PINGYAO_DATABASE_URL=url).stdout
     again = pingyao("scan", str(bank), "--record", PINGYAO_DATABASE_URL=url)
     assert "与目录的差异：无" in again.stdout
+
+
+def test_a_broken_document_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "notes.docx").write_bytes(b"no document at all")
+    (tmp_path / "plain.csv").write_text("客户号,手机号码\n1,13800138000\n", "utf-8")
+    done = pingyao("scan", str(tmp_path), "--json")
+    result = json.loads(done.stdout)["result"]
+    assert done.returncode == 0, done.stderr
+    assert [u["code"] for u in result["unread"]] == ["scan.damaged"]
+    assert {t["table"]["name"]: t["rows_read"] for t in result["tables"]}["plain"] == 1
+
+
+def test_reports_that_cannot_be_written_are_told_before_the_scan(
+    bank: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = pingyao("scan", str(bank), "--report", str(tmp_path / "file" / "report"))
+    assert done.returncode == 75
+    assert "report.not_written" in done.stderr
+    assert "处理办法" in done.stderr
+    assert done.stdout == ""
+
+
+def test_definitions_are_said_to_be_metadata_only(tmp_path: Path) -> None:
+    path = tmp_path / "ebank.sql"
+    path.write_text("create table u (login_pwd varchar(64) comment '登录密码');", "utf-8")
+    done = pingyao("scan", str(path), "--fail-on", "C3")
+    assert done.returncode == 1
+    assert "1 张表，1 列，仅元数据，读取 0 行" in done.stdout
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_no_source_is_no_folder(source: str) -> None:
+    done = pingyao("scan", source)
+    assert done.returncode == 4
+    assert "scan.no_such_source" in done.stderr

@@ -1,5 +1,6 @@
 """The command line: ``pingyao``. Everything heavy is imported by the command that needs it."""
 
+import os
 import sys
 
 from cyclopts import App
@@ -37,3 +38,20 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("PINGYAO_DEBUG"):
+            raise
+        from pingyao.platform.term import print_error
+
+        # The error's own text may quote data, so only its kind is shown.
+        print_error(
+            PingyaoError(
+                "internal.unforeseen",
+                f"程序遇到没有料到的情况（{type(error).__name__}）",
+                "请设环境变量 PINGYAO_DEBUG=1 重试以取得详情，并告知软件维护者",
+            )
+        )
+        sys.exit(70)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -19,7 +20,7 @@ from pingyao.classify.learning import remembering
 from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.open import open_source
-from pingyao.kernel.errors import Conflict, Invalid
+from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.kernel.labels import PersonalClass
 from pingyao.platform.files import state_home
 from pingyao.platform.pace import Pace, quiet_span
@@ -80,6 +81,8 @@ def scan(
         raise Invalid("scan.bad_option", "--max-rows-per-second 应为正整数", "请改正后再试")
     gate = _gate(fail_on)
     pace = Pace(max_rows_per_second, quiet_span(quiet_hours) if quiet_hours else None, _waiting)
+    if report is not None:
+        _prepare(report)
     coverage: Coverage = "metadata" if metadata_only else "sample" if sample else "full"
     knowledge = load_knowledge(packs(pack))
     # The catalogue is opened first: a scan of hours must not end at a door that is shut.
@@ -87,21 +90,22 @@ def scan(
     if catalogue is not None:
         knowledge = remembering(catalogue, knowledge)
     result = _scan(source, knowledge, coverage, sample, pace, resume=resume, quiet=json)
-    if report is not None:
-        _write_reports(result, report)
+    unwritten = _write_reports(result, report) if report is not None else None
     if json:
         from pingyao.classify.formats.report_json import encode_json
 
         sys.stdout.buffer.write(encode_json(result) + b"\n")
     else:
         print_summary(result)
-        if report is not None:
+        if report is not None and unwritten is None:
             print(f"工作簿：{report / 'report.xlsx'}")
             print(f"网页报告：{report / 'report.html'}")
     if catalogue is not None:
         changes = record_scan(catalogue, result, getpass.getuser())
         if not json:
             show_changes(changes)
+    if unwritten is not None:
+        raise unwritten
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
 
@@ -191,15 +195,39 @@ def example_bank(
     print(f"已生成示例银行：{folder}（{customers:,} 名客户，{len(truths):,} 列）")
 
 
-def _write_reports(result: ScanResult, folder: Path) -> None:
+def _prepare(folder: Path) -> None:
+    """Makes the folder of the reports before the scan: hours must not end at a door that is shut."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_written(folder, error) from None
+
+
+def _write_reports(result: ScanResult, folder: Path) -> Unavailable | None:
+    """Writes the reports; returns what prevented it, after which the result is still shown."""
+    from xlsxwriter.exceptions import FileCreateError
+
     from pingyao.classify.formats.report_html import write_html
     from pingyao.classify.formats.report_json import write_json
     from pingyao.classify.formats.report_xlsx import write_xlsx
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(result, folder / "result.json")
-    write_xlsx(result, folder / "report.xlsx")
-    write_html(result, folder / "report.html")
+    try:
+        write_json(result, folder / "result.json")
+        write_xlsx(result, folder / "report.xlsx")
+        write_html(result, folder / "report.html")
+    except (OSError, FileCreateError) as error:
+        return _not_written(folder, error)
+    return None
+
+
+def _not_written(folder: Path, error: Exception) -> Unavailable:
+    return Unavailable(
+        "report.not_written",
+        f"报告写不进目录 {folder}（{getattr(error, 'strerror', None) or type(error).__name__}）",
+        "请检查该目录是否存在、可写，磁盘是否已满，工作簿是否正被打开，然后再试",
+    )
 
 
 def _gate(limit: str | None):

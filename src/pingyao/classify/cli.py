@@ -25,6 +25,12 @@ def print_summary(result: ScanResult) -> None:
     levels = Counter(int(v.labels.level) for v in verdicts)
     classes = Counter(v.labels.personal.name for v in verdicts if v.labels.personal)
     rows = sum(t.rows_read for t in result.tables)
+    if not result.tables:
+        print(
+            f"{safe(result.source)}：没有读到任何表（{_COVERAGE[result.coverage]}）；文件可能是空的，或没有可读的表"
+        )
+        _print_unread(result)
+        return
     print(
         f"{safe(result.source)}：{len(result.tables):,} 张表，{len(verdicts):,} 列，"
         f"{_COVERAGE[result.coverage]}，读取 {rows:,} 行"
@@ -55,8 +61,14 @@ def print_summary(result: ScanResult) -> None:
     )
     if len(ranked) > _TABLES_SHOWN:
         print(f"……其余 {len(ranked) - _TABLES_SHOWN:,} 张表见报告")
+    _print_unread(result)
+
+
+def _print_unread(result: ScanResult) -> None:
     for each in result.unread:
-        print(f"未读取 {safe(each.where)}：{safe(each.detail, 200)}；{safe(each.remedy, 200)}")
+        print(
+            f"未读取 {safe(each.where)}：{safe(each.detail.rstrip('。'), 200)}；{safe(each.remedy, 200)}"
+        )
 
 
 def show_changes(changes: Sequence[Change]) -> None:

@@ -178,6 +178,19 @@ class Unread(msgspec.Struct, frozen=True):
     rows_read: int = 0
 
 
+def unforeseen(where: str, error: Exception) -> Unread:
+    """Says that a part was not read for a reason nobody foresaw, so that the rest goes on.
+
+    The error's own text is left out: it may quote data.
+    """
+    return Unread(
+        where,
+        "scan.unforeseen",
+        f"读取时遇到程序没有料到的情况（{type(error).__name__}）",
+        "其余部分不受影响；请核对它能否用其他工具打开，并把括号内的名称告知软件维护者",
+    )
+
+
 class PackRef(msgspec.Struct, frozen=True):
     """A rule pack that took part in a result."""
 

@@ -19,6 +19,7 @@ from pingyao.classify.model import (
     TableVerdict,
     Unread,
     Verdict,
+    unforeseen,
 )
 from pingyao.classify.ports import Pace, Progress, Source
 from pingyao.classify.reading import Journal, Manner, Part, read_table
@@ -27,6 +28,7 @@ from pingyao.classify.rules.fuse import decide
 from pingyao.classify.rules.grade import Item, TableContext, combine, grade
 from pingyao.classify.rules.leaf import place
 from pingyao.classify.rules.metadata import Context, Reading, read_columns, read_context
+from pingyao.kernel.errors import PingyaoError
 from pingyao.kernel.labels import highest
 
 
@@ -78,7 +80,7 @@ def scan(
             if coverage == "metadata":
                 tables.append(judge(source.name, table, None, knowledge, "metadata"))
                 continue
-            part = read_table(source, table, how)
+            part = _read(source, table, how)
             read = coverage
             if part.failure is not None:
                 unread.append(part.failure)
@@ -97,6 +99,17 @@ def scan(
         tables=tuple(tables),
         unread=tuple(unread),
     )
+
+
+def _read(source: Source, table: Table, how: Manner) -> Part:
+    """Reads a table; what nobody foresaw costs this table, never the scan."""
+    try:
+        return read_table(source, table, how)
+    except PingyaoError:
+        raise
+    except Exception as error:
+        where = f"{table.schema}.{table.name}" if table.schema else table.name
+        return Part(profiles=(values.EMPTY,) * len(table.columns), failure=unforeseen(where, error))
 
 
 def _seen(table: Table, part: Part, knowledge: Knowledge) -> tuple[Seen, ...]:

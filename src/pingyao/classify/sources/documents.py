@@ -52,10 +52,11 @@ class DocumentSource:
                 yield from (line.rstrip("\r\n") for line in lines if line.strip())
             return
         from docx import Document
+        from docx.opc.exceptions import OpcError
 
         try:
             document = Document(str(self._path))
-        except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError):
+        except (OpcError, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError):
             raise failure("scan.damaged", self.name) from None
         yield from (p.text for p in document.paragraphs if p.text.strip())
         for table in document.tables:

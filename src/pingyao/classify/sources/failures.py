@@ -108,8 +108,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "scan.damaged": Cause(
         IntegrityBroken,
-        "{what} 的数据已损坏，无法完整读取。",
-        "请先做数据库完整性检查，并从备份恢复后再扫描。",
+        "{what} 已损坏或不完整，无法完整读取。",
+        "文件请重新取得或导出；数据库请先做完整性检查，并从备份恢复后再扫描。",
     ),
     "scan.read_failed": Cause(
         Unavailable, "读取 {what} 时出错。", "请凭错误码请数据库管理员查看服务器日志后重试。"

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from pingyao.classify.model import Table, Unread
+from pingyao.classify.model import Table, Unread, unforeseen
 from pingyao.classify.ports import Source
 from pingyao.classify.sources.failures import shown
 from pingyao.kernel.errors import PingyaoError
@@ -44,6 +44,9 @@ class FolderSource:
             except PingyaoError as error:
                 yield Unread(shown(relative), error.code, error.detail, error.remedy)
                 continue
+            except Exception as error:
+                yield unforeseen(shown(relative), error)
+                continue
             try:
                 for table in source.tables():
                     if isinstance(table, Unread):
@@ -60,6 +63,8 @@ class FolderSource:
                     yield placed
             except PingyaoError as error:
                 yield Unread(shown(relative), error.code, error.detail, error.remedy)
+            except Exception as error:
+                yield unforeseen(shown(relative), error)
             finally:
                 source.close()
 

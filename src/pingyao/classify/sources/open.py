@@ -24,8 +24,10 @@ def open_source(spec: str) -> Source:
     if separator:
         return _open_url(scheme.lower(), spec, rest)
     path = Path(spec)
-    if not path.exists():
-        raise NotFound("scan.no_such_source", f"没有文件或目录 {shown(path.name)}", "请核对路径")
+    if not spec.strip() or not path.exists():
+        raise NotFound(
+            "scan.no_such_source", f"没有文件或目录 {shown(path.name)}".rstrip(), "请核对路径"
+        )
     return open_path(path)
 
 
