@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple
 
+import msgspec
+
 from pingyao.classify.knowledge import Knowledge
 from pingyao.classify.model import (
     ColumnId,
@@ -27,7 +29,7 @@ from pingyao.classify.rules import texts, values
 from pingyao.classify.rules.fuse import decide
 from pingyao.classify.rules.grade import Item, TableContext, combine, grade
 from pingyao.classify.rules.leaf import place
-from pingyao.classify.rules.metadata import Context, Reading, read_columns, read_context
+from pingyao.classify.rules.metadata import Context, Reading, owner, read_columns, read_context
 from pingyao.kernel.errors import PingyaoError
 from pingyao.kernel.labels import highest
 
@@ -166,6 +168,8 @@ def _column(
     column = table.columns[index]
     evidence = (*reading.evidence, *learnt, *seen.evidence)
     decision = decide(evidence, knowledge.types)
+    subject = owner(reading.subject, decision.type, knowledge.family(decision.type))
+    reading = msgspec.structs.replace(reading, subject=subject)
     leaf = next((str(e.args["leaf"]) for e in seen.evidence if "leaf" in e.args), None) or place(
         decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves
     )

@@ -32,3 +32,24 @@ def test_what_nobody_foresaw_costs_one_table_and_quotes_no_data() -> None:
     assert [(u.where, u.code) for u in result.unread] == [("bad", "scan.unforeseen")]
     assert "ZeroDivisionError" in result.unread[0].detail
     assert "13800138000" not in str(result.unread)
+
+
+class Visitors:
+    """A company's table, whose numbers are nevertheless those of persons."""
+
+    name, kind = "visitors", "csv"
+
+    def tables(self) -> Iterator[Table]:
+        yield Table("", "ops_company_visit", columns=(Column("v1"), Column("company_name")))
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        numbers = ["11010519491231002X"] * 100
+        yield pa.RecordBatch.from_pydict({"v1": numbers, "company_name": ["某某公司"] * 100})
+
+    def close(self) -> None: ...
+
+
+def test_an_id_number_is_a_persons_in_whatever_table() -> None:
+    verdict = scan(Visitors(), load_knowledge()).tables[0].columns[0]
+    assert (verdict.type, verdict.subject) == ("id_card_no", "person")
+    assert (verdict.labels.level, verdict.labels.personal) == (3, 2)

@@ -115,6 +115,8 @@ _ELSEWHERE = frozenset({"company", "own_org"})
 _PLAIN = frozenset({"staff", "branch", "limit", "overdue", "account", "card", "receipt"})
 # Nobody but a person has one of these; where the table is silent they are a customer's.
 _OWNED_BY_PERSONS = frozenset({"id_card_no", "person_name", "mobile", "bank_card_no", "birth_date"})
+# Of whomever a table speaks, these are natural persons' own; of staff they are the staff's.
+_ALWAYS_PERSONS = frozenset({"id_card_no", "other_id_doc_no", "person_name", "mobile"})
 _CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
 _PERSON_TYPES = frozenset(
     {"gender", "birth_date", "marital", "ethnicity_nationality", "id_card_no", "income_assets"}
@@ -393,6 +395,15 @@ def _headed(
             return rule.type, rule.sure, "table"
     sure = 0.9 if last.head in ("date", "flag", "status", "kind", "count", "balance") else 0.6
     return grammar.heads[last.head], sure, "head"
+
+
+def owner(subject: Subject, type_: str, family: str) -> Subject:
+    """Returns whose data a column is once its type is known, from values as well."""
+    if subject == "none" and type_ in _OWNED_BY_PERSONS:
+        return "person"
+    if subject in ("none", "organisation", "system") and {type_, family} & _ALWAYS_PERSONS:
+        return "person"
+    return subject
 
 
 def declared(declared_type: str) -> list[Evidence]:
