@@ -210,7 +210,12 @@ def _whose(
         return "person"
     if "organisation" in said:
         return "organisation"
-    if themes & _SYSTEM_THEMES and "branch" not in entities and attributes < 2:
+    if (
+        themes & _SYSTEM_THEMES
+        and "service" not in themes
+        and "branch" not in entities
+        and attributes < 2
+    ):
         return "system"
     if themes & {"product", "marketing", "cms"} and person < 2 and "transaction" not in themes:
         return "none"
@@ -354,7 +359,7 @@ def compose(
     if last.state == "event" and len(terms) > 1 and any(t.type or t.entities for t in terms[:-1]):
         return grammar.heads["flag"], 0.7, "head"
     body = [t for t in terms if t.head or t.state not in ("bookkeeping", "event")]
-    if len(body) > 1 and body[-1].head == "date" and body[-2].head == "validity":
+    if len(body) > 1 and body[-1].head == "date" and body[-2].head in ("validity", "expiry"):
         body = body[:-1]  # 有效期截止日 is the 有效期
     if not body:
         return ("date_time", 0.3, "bare") if last.state == "bookkeeping" else ("", 0.0, "none")
@@ -393,7 +398,11 @@ def _headed(
     for rule in grammar.table:
         if last.head in rule.head and rule.themes & context.themes:
             return rule.type, rule.sure, "table"
-    sure = 0.9 if last.head in ("date", "flag", "status", "kind", "count", "balance") else 0.6
+    sure = (
+        0.9
+        if last.head in ("date", "flag", "status", "kind", "count", "balance", "expiry", "ident")
+        else 0.6
+    )
     return grammar.heads[last.head], sure, "head"
 
 
