@@ -113,8 +113,18 @@ _PERSON_ENTITIES = frozenset({"person", "user", "relative"})
 _ELSEWHERE = frozenset({"company", "own_org"})
 # Said alone, these mean the one who or which it is: 授权柜员, 开户机构.
 _PLAIN = frozenset({"staff", "branch", "limit", "overdue", "account", "card", "receipt"})
-# Nobody but a person has one of these; where the table is silent they are a customer's.
-_OWNED_BY_PERSONS = frozenset({"id_card_no", "person_name", "mobile", "bank_card_no", "birth_date"})
+# Where the table is silent these are held to be a customer's who is a person.
+_OWNED_BY_PERSONS = frozenset(
+    {
+        "id_card_no",
+        "person_name",
+        "mobile",
+        "bank_card_no",
+        "birth_date",
+        "customer_no",
+        "account_no",
+    }
+)
 # Of whomever a table speaks, these are natural persons' own; of staff they are the staff's.
 _ALWAYS_PERSONS = frozenset({"id_card_no", "other_id_doc_no", "person_name", "mobile"})
 _CONTACTS = frozenset({"mobile", "phone", "email", "address", "region_code", "ip"})
@@ -422,11 +432,11 @@ def declared(declared_type: str) -> list[Evidence]:
     if _BOOLEAN.match(kind):
         rows = [("status_flag_type_code", 3.0)]
     elif _DATE.match(kind):
-        rows = [("date_time", 3.0), ("birth_date", 1.5)]
+        rows = [("date_time", 4.0), ("birth_date", 2.0), ("card_security", 2.0)]
     elif _BLOB.match(kind):
         rows = [("media_file", 1.5), ("biometric", 0.5), ("free_text_remark", 0.5)]
     elif _LONG.match(kind):
-        rows = [("free_text_remark", 1.2)]
+        rows = [("free_text_remark", 1.2), ("status_flag_type_code", -2.0)]
     elif _DECIMAL.match(kind):
         rows = [("amount_balance", 0.8), ("transaction_amount", 0.8), ("interest_rate", 0.3)]
     elif _SHORT.match(kind):
