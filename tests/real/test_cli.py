@@ -175,3 +175,17 @@ def test_no_source_is_no_folder(source: str) -> None:
     done = pingyao("scan", source)
     assert done.returncode == 4
     assert "scan.no_such_source" in done.stderr
+
+
+def test_a_type_is_corrected_by_its_chinese_name_and_a_wrong_one_is_answered_with_near_ones(
+    bank: Path, tmp_path: Path
+) -> None:
+    db = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    assert pingyao("scan", str(bank), "--record", "--db", db).returncode == 0
+    done = pingyao("catalogue", "correct", "1", "--type", "合同", "--reason", "核对", "--db", db)
+    assert done.returncode == 2
+    assert "contract_or_loan_no" in done.stderr
+    words = ("--type", "手机号码", "--reason", "与业务核对", "--db", db)
+    done = pingyao("catalogue", "correct", "1", *words)
+    assert done.returncode == 0, done.stderr
+    assert "1：mobile 3级" in done.stdout

@@ -15,11 +15,13 @@ from pingyao.classify import learning, store
 from pingyao.classify.catalogue import Decision
 from pingyao.classify.cli import show_changes
 from pingyao.classify.formats.report_json import read_json
+from pingyao.classify.formats.words import type_names
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.packs import load_book
 from pingyao.classify.rules.difference import Change, said
 from pingyao.classify.rules.memory import LEAST_TABLES
 from pingyao.classify.store import Entry
+from pingyao.kernel.errors import Invalid
 from pingyao.platform.term import print_table
 
 app = App(
@@ -147,7 +149,9 @@ def correct(
     /,
     *,
     reason: str,
-    type: str | None = None,  # noqa: A002 - the word users type
+    type: Annotated[  # noqa: A002 - the word users type
+        str | None, Parameter(help="数据类型，编号或中文名称皆可，如 mobile、手机号码")
+    ] = None,
     leaf: str | None = None,
     level: int | None = None,
     db: Db = None,
@@ -155,8 +159,24 @@ def correct(
     json: Json = False,
 ) -> None:
     """更正一列的数据类型、分类路径或级别，须写明理由；5 级与重要数据只能在此由人认定。"""
-    decision = Decision(column, 0, reason, type, leaf, level)
+    decision = Decision(column, 0, reason, type and _type_id(type), leaf, level)
     _decide(open_catalogue(db), [(column, decision)], _who(actor), json=json)
+
+
+def _type_id(name: str) -> str:
+    """Returns the id of a data type by its id or its name; what is unknown comes with what is near."""
+    names = type_names()
+    by_name = {n.casefold(): id_ for id_, both in names.items() for n in (id_, *both)}
+    if name.casefold() in by_name:
+        return by_name[name.casefold()]
+    near = [f"{names[i][0]}（{i}）" for n, i in by_name.items() if name.casefold() in n]
+    raise Invalid(
+        "catalogue.unknown_type",
+        f"没有数据类型 {name[:40]}",
+        "相近的有：" + "、".join(dict.fromkeys(near[:8]))
+        if near
+        else "可选的有：" + "、".join(names),
+    )
 
 
 @app.command

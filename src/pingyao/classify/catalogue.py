@@ -13,6 +13,7 @@ from pingyao.classify.model import Column, ColumnId, Evidence, ScanResult, Table
 from pingyao.classify.rules.book import RuleBook
 from pingyao.classify.rules.difference import Change, Known, compare, differ
 from pingyao.classify.rules.grade import Item, grade, settle
+from pingyao.classify.rules.metadata import owner
 from pingyao.classify.service import Seen, judge
 from pingyao.classify.store import Entry
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
@@ -205,7 +206,8 @@ def decided(verdict: Verdict, decision: Decision, book: RuleBook) -> Verdict:
         raise Invalid("catalogue.unknown_leaf", f"没有分类路径 {leaf[:80]}", "请从分类目录中选择")
     if decision.level is not None and not 1 <= decision.level <= 5:
         raise Invalid("catalogue.bad_level", f"没有 {decision.level} 级", "级别为 1 至 5")
-    item = Item(type=type_, subject=verdict.subject, leaf=leaf, findings=verdict.findings)
+    subject = owner(verdict.subject, type_, book.families[type_])
+    item = Item(type=type_, subject=subject, leaf=leaf, findings=verdict.findings)
     labels, rulings = grade(item, book)
     if decision.level is not None:
         labels = msgspec.structs.replace(labels, level=Level(decision.level))
@@ -215,6 +217,7 @@ def decided(verdict: Verdict, decision: Decision, book: RuleBook) -> Verdict:
     return msgspec.structs.replace(
         verdict,
         type=type_,
+        subject=subject,
         leaf=leaf,
         labels=labels,
         rulings=rulings,
