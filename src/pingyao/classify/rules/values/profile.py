@@ -1,15 +1,18 @@
 """What the values of a column look like: a small, mergeable summary of any number of rows."""
 
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.scan import COUNTERS, FIRST, LONGEST_CELL, SKETCH, SPANS, scan
+from pingyao.classify.rules.values.lanes import WIDTH
+from pingyao.classify.rules.values.scan import COUNTERS, FIRST, LAST, MARK, SKETCH, SURNAME, scan
+from pingyao.classify.rules.values.spans import PROVINCE, SPANS
+from pingyao.classify.rules.values.text import as_text
 
 
 class SpanCount(msgspec.Struct, frozen=True):
@@ -30,10 +33,11 @@ class Profile(msgspec.Struct, frozen=True):
         shortest, longest: bytes of a cell.
         counts: cells by what they look like, keys of ``scan.COUNTERS``, zeros left out.
         spans: identifiers inside cells, by data type id.
+        wholes: the first rows with a cell that is such an identifier and nothing else.
         sketch: the smallest hashes of distinct cells, to estimate how many there are.
-        rising: whether the cells, read as whole numbers, only rose, batch by batch.
+        first, last: scale of the first and the last cell, when all are whole numbers whose scale
+            never fell; -1 otherwise. A scale is a number's length in bits and its highest eight.
         native: ``number``, ``date``, ``boolean`` or ``bytes`` when the source said so.
-        cut: cells too long to be read whole.
     """
 
     rows: int = 0
@@ -44,10 +48,16 @@ class Profile(msgspec.Struct, frozen=True):
     longest: int = 0
     counts: dict[str, int] = {}
     spans: dict[str, SpanCount] = {}
+    wholes: dict[str, tuple[int, ...]] = {}
     sketch: tuple[int, ...] = ()
-    rising: bool = True
+    first: int = -1
+    last: int = -1
     native: tuple[str, ...] = ()
-    cut: int = 0
+
+    @property
+    def rising(self) -> bool:
+        """Whether the cells are whole numbers that never fell, as far as their scales tell."""
+        return self.first >= 0
 
     @property
     def distinct(self) -> float:
@@ -58,23 +68,31 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 EMPTY = Profile()
+_NO_SPANS = SpanCount()
 
 
 class _Words(msgspec.Struct):
     surnames: str
     organisation_endings: list[str]
     address_marks: str
+    plate_provinces: str
 
 
 @cache
-def _words() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _words() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns the bits of Han characters by code point, and the endings of organisations' names."""
     raw = files("pingyao.classify.data").joinpath("values.json").read_bytes()
     words = msgspec.json.decode(raw, type=_Words)
-
-    def keys(texts: list[str] | str) -> NDArray[np.int64]:
-        return np.unique(np.array([int.from_bytes(t.encode(), "big") for t in texts], np.int64))
-
-    return keys(words.surnames), keys(words.organisation_endings), keys(words.address_marks)
+    table = np.zeros(1 << 16, np.uint8)
+    for bit, characters in (
+        (SURNAME, words.surnames),
+        (MARK, words.address_marks),
+        (PROVINCE, words.plate_provinces),
+        (LAST, [ending[-1] for ending in words.organisation_endings]),
+    ):
+        table[[ord(c) for c in characters]] |= bit
+    ends = [int.from_bytes(t.encode(), "big") for t in words.organisation_endings]
+    return table, np.unique(np.array(ends, np.int64))
 
 
 def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
@@ -90,17 +108,33 @@ def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
             first_row += len(chunk)
         return result
     native = _native(array.type)
-    data, offsets, valid = _buffers(_as_text(array))
+    data, offsets, validity, first_bit = as_text(array)
+    # The tail begins 64 bytes before the end, or is filled up with zeros before the beginning.
+    tail = np.zeros(2 * WIDTH, np.uint8)
+    last_bytes = data[-WIDTH:]
+    tail[WIDTH - len(last_bytes) : WIDTH] = last_bytes
     counts = np.zeros(len(COUNTERS), np.int64)
-    spans = np.zeros((len(SPANS), 3), np.int64)
-    firsts = np.zeros((len(SPANS), FIRST), np.int64)
+    inside = np.zeros((len(SPANS), 3), np.int64)
+    firsts, wholes = np.zeros((2, len(SPANS), FIRST), np.int64)
+    told = np.zeros(len(SPANS), np.int64)
     sketch = np.zeros(SKETCH, np.uint64)
-    surnames, endings, marks = _words()
-    nulls, blanks, cells, shortest, longest, filled, rising = (
-        int(x)
-        for x in scan(
-            data, offsets, valid, first_row, surnames, endings, marks, counts, spans, firsts, sketch
-        )
+    table, endings = _words()
+    nulls, blanks, cells, shortest, longest, filled, first, last = scan(
+        data.ctypes.data,
+        len(data) - WIDTH,
+        tail.ctypes.data,
+        offsets,
+        validity.address if validity else 0,
+        first_bit,
+        first_row,
+        table.ctypes.data,
+        endings,
+        counts,
+        inside,
+        firsts,
+        wholes,
+        told,
+        sketch,
     )
     return Profile(
         rows=len(array),
@@ -111,29 +145,30 @@ def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
         longest=longest,
         counts={name: int(n) for name, n in zip(COUNTERS, counts, strict=True) if n},
         spans={
-            name: SpanCount(
-                int(spans[i, 0]),
-                int(spans[i, 1]),
-                int(spans[i, 2]),
-                tuple(int(r) for r in firsts[i, : min(FIRST, spans[i, 2])]),
+            name: SpanCount(found, passed, rows, tuple(firsts[i, :rows].tolist()))
+            for i, (name, (found, passed, rows)) in enumerate(
+                zip(SPANS, inside.tolist(), strict=True)
             )
-            for i, name in enumerate(SPANS)
-            if spans[i, 0]
+            if found
         },
-        sketch=tuple(int(h) for h in sketch[:filled]),
-        rising=bool(rising),
+        wholes={
+            name: tuple(wholes[i, : told[i]].tolist()) for i, name in enumerate(SPANS) if told[i]
+        },
+        sketch=tuple(sketch[:filled].tolist()),
+        first=first,
+        last=last,
         native=(native,) if native else (),
-        cut=int((np.diff(offsets) > LONGEST_CELL).sum()),
     )
 
 
 def merge(a: Profile, b: Profile) -> Profile:
-    """Adds two profiles of parts of the same column; `EMPTY` changes nothing."""
+    """Adds the profiles of a part of a column and of what follows it; `EMPTY` changes nothing."""
     if not a.rows:
         return b
     if not b.rows:
         return a
     held = [p for p in (a, b) if p.cells]
+    risen = all(p.rising for p in held) and all(x.last <= y.first for x, y in pairwise(held))
     return Profile(
         rows=a.rows + b.rows,
         nulls=a.nulls + b.nulls,
@@ -143,23 +178,28 @@ def merge(a: Profile, b: Profile) -> Profile:
         longest=max(a.longest, b.longest),
         counts={k: a.counts.get(k, 0) + b.counts.get(k, 0) for k in sorted({*a.counts, *b.counts})},
         spans={
-            k: _merge_spans(a.spans.get(k, SpanCount()), b.spans.get(k, SpanCount()))
+            k: _added(a.spans.get(k, _NO_SPANS), b.spans.get(k, _NO_SPANS))
             for k in sorted({*a.spans, *b.spans})
         },
+        wholes={
+            k: _first(a.wholes.get(k, ()), b.wholes.get(k, ()))
+            for k in sorted({*a.wholes, *b.wholes})
+        },
         sketch=tuple(sorted({*a.sketch, *b.sketch})[:SKETCH]),
-        rising=a.rising and b.rising,
+        first=held[0].first if held and risen else -1,
+        last=held[-1].last if held and risen else -1,
         native=tuple(sorted({*a.native, *b.native})),
-        cut=a.cut + b.cut,
     )
 
 
-def _merge_spans(a: SpanCount, b: SpanCount) -> SpanCount:
+def _added(a: SpanCount, b: SpanCount) -> SpanCount:
     return SpanCount(
-        a.found + b.found,
-        a.passed + b.passed,
-        a.rows + b.rows,
-        tuple(sorted((*a.first_rows, *b.first_rows))[:FIRST]),
+        a.found + b.found, a.passed + b.passed, a.rows + b.rows, _first(a.first_rows, b.first_rows)
     )
+
+
+def _first(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted((*a, *b))[:FIRST])
 
 
 def _native(kind: pa.DataType) -> str:
@@ -172,35 +212,3 @@ def _native(kind: pa.DataType) -> str:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return "bytes"
     return ""
-
-
-def _as_text(array: pa.Array) -> pa.Array:
-    """Casts a batch to large strings; bytes stay as they are."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    kind = array.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return array.cast(pa.large_binary())
-    if pa.types.is_nested(kind) or pa.types.is_null(kind):
-        cells = [None if v is None else str(v) for v in array.to_pylist()]
-        return pa.array(cells, pa.large_string())
-    if pa.types.is_floating(kind):
-        # 6.22e18 says nothing of its shape: whole floats are read as the integers they are.
-        with suppress(pa.ArrowInvalid):
-            array = array.cast(pa.int64(), safe=True)
-    return array.cast(pa.large_string())
-
-
-def _buffers(
-    text: pa.Array,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
-    offsets_buffer, data_buffer = text.buffers()[1:3]
-    offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
-    data = (
-        np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-    )
-    if text.null_count:
-        valid = np.asarray(text.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-    else:
-        valid = np.ones(len(text), np.bool_)
-    return data, offsets, valid

@@ -3,7 +3,9 @@
 import math
 
 from pingyao.classify.model import Evidence, Finding
-from pingyao.classify.rules.values.profile import Profile
+from pingyao.classify.rules.values.profile import Profile, SpanCount
+from pingyao.classify.rules.values.scan import FIRST, WHOLES
+from pingyao.classify.rules.values.spans import SPANS
 
 _STRONGEST = 8.0
 # What a random string of the right shape passes by chance.
@@ -63,20 +65,48 @@ def weigh(p: Profile) -> tuple[Evidence, ...]:
 
 
 def findings(p: Profile) -> tuple[Finding, ...]:
-    """Returns what was found inside the cells of a column, however rare."""
-    rows = p.cells
-    return tuple(
-        Finding(
-            type=type_,
-            rows=span.rows,
-            of_rows=rows,
-            count=span.found,
-            valid=span.passed if type_ in ("id_card_no", "bank_card_no", "uscc") else None,
-            low=round(wilson_low(span.rows, rows), 8),
-            first_rows=span.first_rows,
-        )
-        for type_, span in sorted(p.spans.items())
+    """Returns what was found inside the cells of a column, and in cells of their own, however rare.
+
+    Numbers that only look like a card's, or like any code in a column of numbers, are passed over
+    when no more of them fit their check than would by chance.
+    """
+    result = [f for i, type_ in enumerate(SPANS) if (f := _finding(p, type_, WHOLES[i]))]
+    return tuple(sorted(result, key=lambda f: f.type))
+
+
+def _finding(p: Profile, type_: str, counter: str) -> Finding | None:
+    span = p.spans.get(type_, SpanCount())
+    shape = counter.removesuffix("_ok")
+    checked = _CHANCE.get(shape)
+    if type_ == "bank_card_no" and not _beats(span.passed, span.found, 1 / 10):
+        span = SpanCount()
+    found, passed, rows, first = span.found, span.passed, span.rows, span.first_rows
+    if type_ == "bank_card_no":
+        found = passed
+    alone = p.counts.get(counter, 0)
+    if alone:
+        fitting = p.counts.get(f"{shape}_ok", 0) if checked else 0
+        believed = _beats(fitting, p.counts[shape], checked) if checked else alone >= 0.5 * p.cells
+        if believed or p.counts.get("digits", 0) < 0.5 * p.cells:
+            found, passed, rows = found + alone, passed + fitting, rows + alone
+            first = tuple(sorted((*first, *p.wholes.get(type_, ())))[:FIRST])
+    if not rows:
+        return None
+    return Finding(
+        type=type_,
+        rows=rows,
+        of_rows=p.cells,
+        count=found,
+        valid=passed if checked else None,
+        low=round(wilson_low(rows, p.cells), 8),
+        first_rows=first,
     )
+
+
+def _beats(passed: int, found: int, chance: float) -> bool:
+    """Tells whether more fit their check than would by chance."""
+    spread = math.sqrt(found * chance * (1 - chance))
+    return passed > 0 and (passed >= 0.5 * found or passed > found * chance + 4 * spread)
 
 
 def wilson_low(hits: int, of: int) -> float:

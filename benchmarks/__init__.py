@@ -1,0 +1,1 @@
+"""What the software is measured with; `make bench` runs it all."""
