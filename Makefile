@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint eval bundle clean
+.PHONY: demo test lint eval bench bundle clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,8 +29,18 @@ test: lint
 bundle: $(BIN)/.installed
 	sh deploy/bundle.sh dist
 
+# The software we are compared with has an environment of its own: it pins what would not suit ours.
+PEERS := .venv-peers
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet "DataProfiler[ml]==0.14.*" "presidio-analyzer==2.2.*" pyarrow
+	touch $@
+
+bench: $(BIN)/.installed $(PEERS)/.installed
+	$(BIN)/python -m benchmarks --full --write docs/benchmarks.md
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)
 
 eval: $(BIN)/.installed
 	$(BIN)/python -m pingyao.app.evaluate ../shared docs/accuracy.md
