@@ -1,10 +1,20 @@
 """Profiles add up: reading a column in parts, in any order, equals reading it in one go."""
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pingyao.classify.rules.values import EMPTY, Profile, findings, merge, profile, weigh
+from pingyao.classify.rules.values import (
+    EMPTY,
+    Profile,
+    bare,
+    findings,
+    merge,
+    profile,
+    shifted,
+    weigh,
+)
 
 cells = st.one_of(
     st.none(),
@@ -50,3 +60,24 @@ def test_rising_numbers_are_seen_across_any_cut(numbers: list[int], cut: int) ->
 @given(columns)
 def test_weights_stay_within_their_bounds(column: list[str | None]) -> None:
     assert all(-8 <= e.weight <= 8 for e in weigh(of(column)))
+
+
+@settings(deadline=None)
+@given(columns, st.integers(0, 10**9))
+def test_a_part_counted_from_zero_can_be_put_in_its_place(
+    column: list[str | None], rows: int
+) -> None:
+    assert shifted(of(column), rows) == of(column, rows)
+
+
+@settings(deadline=None)
+@given(columns, st.integers(1, 400))
+def test_a_bare_profile_weighs_the_same(column: list[str | None], more: int) -> None:
+    whole = of([*column, *map(str, range(more))])
+    kept = bare(whole)
+    assert weigh(kept) == weigh(whole)
+    assert findings(kept) == findings(whole)
+    assert kept.sketch == ()
+    assert {kept.first, kept.last} <= {0, -1}
+    with pytest.raises(ValueError, match="bare"):
+        merge(kept, whole)

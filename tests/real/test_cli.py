@@ -78,6 +78,8 @@ def test_a_pipeline_can_fail_on_what_is_found(bank: Path, limit: str, code: int)
         (["scan", "gopher://x"], 2, "scan.unknown_scheme"),
         (["scan", "{bank}", "--fail-on", "C9"], 2, "scan.bad_option"),
         (["scan", "{bank}", "--sample", "0"], 2, "scan.bad_option"),
+        (["scan", "{bank}", "--incremental"], 2, "scan.bad_option"),
+        (["scan", "{bank}", "--incremental", "--record", "--metadata-only"], 2, "scan.bad_option"),
         (["scan", "{bank}", "--pack", "none.json"], 2, "pack.unreadable"),
         (["scan", "postgresql://u:s3cret@127.0.0.1:1/x"], 75, "scan.unreachable"),
         (["scan", "mysql://u:s3cret@127.0.0.1:1/x"], 75, "scan.unreachable"),
@@ -189,3 +191,27 @@ def test_a_type_is_corrected_by_its_chinese_name_and_a_wrong_one_is_answered_wit
     done = pingyao("catalogue", "correct", "1", *words)
     assert done.returncode == 0, done.stderr
     assert "1：mobile 3级" in done.stdout
+
+
+def test_an_incremental_scan_reads_what_changed_and_tells_what_drifted(
+    bank: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bank.db"
+    path.write_bytes(bank.read_bytes())
+    catalogue = {"PINGYAO_DATABASE_URL": f"sqlite:///{tmp_path / 'c.db'}"}
+    whole = json.loads(pingyao("scan", str(path), "--record", "--json", **catalogue).stdout)
+    again = pingyao("scan", str(path), "--record", "--incremental", **catalogue)
+    assert "沿用 2 张表" in again.stdout
+    assert "与目录的差异：无" in again.stdout
+    done = pingyao("scan", str(path), "--record", "--incremental", "--json", **catalogue)
+    tables = json.loads(done.stdout)["result"]["tables"]
+    assert all(t.pop("carried_from") for t in tables)
+    assert [t | {"carried_from": None} for t in tables] == whole["result"]["tables"]
+    with sqlite3.connect(path) as db:
+        db.execute("update khxx set sjhm = '138****' || substr(sjhm, 8)")
+    db.close()
+    done = pingyao("scan", str(path), "--record", "--incremental", **catalogue)
+    assert "重读 2 张（数据有变化 2）" in done.stdout
+    assert "取值漂移 khxx/sjhm：" in done.stdout
+    assert "已屏蔽的取值占比由 0.0% 变为 100.0%" in done.stdout
+    assert "138" not in done.stdout

@@ -2,24 +2,30 @@
 
 import getpass
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated
 
+import sqlalchemy as sa
 from cyclopts import Parameter
 
 from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.classify.carrying import Carrying
 from pingyao.classify.catalogue import record as record_scan
 from pingyao.classify.cli import show_changes
 from pingyao.classify.journal import FileJournal, scan_key
 from pingyao.classify.knowledge import Knowledge, load_knowledge
 from pingyao.classify.learning import remembering
 from pingyao.classify.model import Coverage, ScanResult
+from pingyao.classify.ports import Source
+from pingyao.classify.reading import Journal
 from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.open import open_source
+from pingyao.classify.store import Reading, read_readings
 from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.kernel.labels import PersonalClass
 from pingyao.platform.files import state_home
@@ -59,6 +65,10 @@ def scan(
     record: Annotated[
         bool, Parameter(help="把结果记入数据资产目录，并显示差异", negative="")
     ] = False,
+    incremental: Annotated[
+        bool,
+        Parameter(help="自上次 --record 以来确知没有变化的表不再读取，沿用当时所见", negative=""),
+    ] = False,
     db: Db = None,
     json: Annotated[bool, Parameter(help="把结果以 JSON 写到标准输出", negative="")] = False,
     fail_on: Annotated[
@@ -79,6 +89,12 @@ def scan(
         )
     if max_rows_per_second is not None and max_rows_per_second < 1:
         raise Invalid("scan.bad_option", "--max-rows-per-second 应为正整数", "请改正后再试")
+    if incremental and (not record or metadata_only):
+        raise Invalid(
+            "scan.bad_option",
+            "--incremental 须与 --record 同用，且不能与 --metadata-only 同用",
+            "请改正后再试",
+        )
     gate = _gate(fail_on)
     pace = Pace(max_rows_per_second, quiet_span(quiet_hours) if quiet_hours else None, _waiting)
     if report is not None:
@@ -89,7 +105,13 @@ def scan(
     catalogue = open_catalogue(db) if record else None
     if catalogue is not None:
         knowledge = remembering(catalogue, knowledge)
-    result = _scan(source, knowledge, coverage, sample, pace, resume=resume, quiet=json)
+    opened = open_source(source)
+    carry = None
+    if catalogue is not None and not metadata_only:
+        carry = partial(_carrying, catalogue, opened, sample or 0, reuse=incremental)
+    result, readings = _scan(
+        opened, source, knowledge, coverage, sample, pace, carry, resume=resume, quiet=json
+    )
     unwritten = _write_reports(result, report) if report is not None else None
     if json:
         from pingyao.classify.formats.report_json import encode_json
@@ -101,7 +123,7 @@ def scan(
             print(f"工作簿：{report / 'report.xlsx'}")
             print(f"网页报告：{report / 'report.html'}")
     if catalogue is not None:
-        changes = record_scan(catalogue, result, getpass.getuser())
+        changes = record_scan(catalogue, result, getpass.getuser(), readings)
         if not json:
             show_changes(changes)
     if unwritten is not None:
@@ -110,20 +132,29 @@ def scan(
         sys.exit(_FAILED_GATE)
 
 
+def _carrying(
+    catalogue: sa.Engine, opened: Source, sample: int, journal: Journal | None, *, reuse: bool
+) -> Carrying:
+    with catalogue.connect() as db:
+        known = read_readings(db, opened.name, sample)
+    return Carrying(opened, known, sample_rows=sample, reuse=reuse, journal=journal)
+
+
 def _scan(
+    opened: Source,
     source: str,
     knowledge: Knowledge,
     coverage: Coverage,
     sample: int | None,
     pace: Pace,
+    carry: Callable[[Journal | None], Carrying] | None,
     *,
     resume: bool,
     quiet: bool,
-) -> ScanResult:
+) -> tuple[ScanResult, list[Reading]]:
     """Scans with a journal that outlives an interruption, and is removed when all was read."""
     from pingyao.platform.term import scan_progress
 
-    opened = open_source(source)
     path = Path(source)
     key = scan_key(opened.kind, opened.name, path.resolve() if path.exists() else "", sample or 0)
     with (
@@ -131,12 +162,13 @@ def _scan(
         _journal(state_home() / "scans" / key, opened.name, resume=resume) as journal,
         scan_progress(enabled=not quiet) as progress,
     ):
+        carrying = carry(journal) if carry is not None else None
         result = run_scan(
             opened,
             knowledge,
             coverage=coverage,
             sample_rows=sample,
-            journal=journal if coverage != "metadata" else None,
+            journal=carrying or (journal if coverage != "metadata" else None),
             pace=pace,
             progress=progress,
         )
@@ -144,7 +176,7 @@ def _scan(
             print("有表未读完；加 --resume 可从中断处再试", file=sys.stderr)
         elif journal is not None:
             journal.discard()
-    return result
+    return (carrying.told(result), carrying.fresh) if carrying is not None else (result, [])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pingyao.classify.rules.difference import Change, Known, compare, differ
 from pingyao.classify.rules.grade import Item, grade, settle
 from pingyao.classify.rules.metadata import owner
 from pingyao.classify.service import Seen, judge
-from pingyao.classify.store import Entry
+from pingyao.classify.store import Entry, Reading
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.kernel.labels import Level
@@ -45,8 +45,13 @@ class Decision(msgspec.Struct, frozen=True):
         return any(v is not None for v in (self.type, self.leaf, self.level))
 
 
-def record(engine: sa.Engine, result: ScanResult, actor: str) -> tuple[Change, ...]:
+def record(
+    engine: sa.Engine, result: ScanResult, actor: str, readings: Sequence[Reading] = ()
+) -> tuple[Change, ...]:
     """Records a scan: what nobody decided follows the machine, what somebody did stays.
+
+    Args:
+        readings: what was seen of the tables that were read, for the next scan to go by.
 
     Returns:
         The differences from what the catalogue held of this source.
@@ -73,6 +78,10 @@ def record(engine: sa.Engine, result: ScanResult, actor: str) -> tuple[Change, .
         gone = [known[c.id] for c in changes if c.what == "gone"]
         _change(db, [{"key": e.id, "seen": e.version, "gone": True} for e in gone])
         _remember(db, changes, found, at, actor, "scan", f"#{scan}")
+        store.save_readings(db, result.source, readings)
+        if not result.unread:
+            kept = {(t.table.schema, t.table.name) for t in result.tables}
+            store.drop_readings(db, result.source, kept)
         body: dict[str, object] = {
             "scan": scan,
             "columns": len(found),
@@ -292,7 +301,7 @@ def _remember(
     act: str,
     reason: str,
 ) -> None:
-    changed = [c.id for c in changes if c.id in found]
+    changed = [*dict.fromkeys(c.id for c in changes if c.id in found)]
     sources = {id_.source for id_ in changed}
     numbers = {e.verdict.id: e.id for s in sources for e in store.read_entries(db, s)}
     store.add_history(db, [_past(numbers[k], at, actor, act, reason, found[k]) for k in changed])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from pingyao.classify.formats.words import say_carried, say_drift
 from pingyao.classify.model import ScanResult
 from pingyao.classify.rules.difference import Change
 from pingyao.platform.term import print_table, safe
@@ -16,6 +17,7 @@ _WORDS = {
     "back": "重现",
     "changed": "变化",
     "differs": "与人工结论不同",
+    "drifted": "取值漂移",
 }
 
 
@@ -42,6 +44,8 @@ def print_summary(result: ScanResult) -> None:
     )
     print("个人金融信息：" + "  ".join(f"{c} {classes[c]:,}" for c in ("C3", "C2", "C1")))
     print(f"待复核：{sum(v.abstained for v in verdicts):,} 列")
+    if any(t.carried_from or t.read_because for t in result.tables):
+        print(f"增量：{say_carried(result.tables)}")
     ranked = sorted(
         result.tables, key=lambda t: (-t.labels.level, -t.labels.personal, t.table.name)
     )
@@ -80,6 +84,8 @@ def show_changes(changes: Sequence[Change]) -> None:
     listed = [c for c in changes if c.what != "added"]
     for change in listed[:_CHANGES_SHOWN]:
         name = "/".join(p for p in (change.id.schema, change.id.table, change.id.column) if p)
-        print(f"  {_WORDS[change.what]} {safe(name)}：{change.old or '—'} → {change.new or '—'}")
+        said = "；".join(map(say_drift, change.drift))
+        said = said or f"{change.old or '—'} → {change.new or '—'}"
+        print(f"  {_WORDS[change.what]} {safe(name)}：{said}")
     if len(listed) > _CHANGES_SHOWN:
         print(f"……其余 {len(listed) - _CHANGES_SHOWN:,} 列请用 --json 查看")

@@ -12,6 +12,7 @@ TableKind = Literal["table", "view", "file", "document"]
 Subject = Literal["person", "organisation", "staff", "system", "none"]
 Coverage = Literal["full", "sample", "metadata"]
 Origin = Literal["name", "comment", "declared", "values", "text", "context", "memory", "decision"]
+Because = Literal["new", "changed", "columns", "unknown", "software"]
 Plain = str | int | float | bool
 
 
@@ -98,6 +99,23 @@ class Finding(msgspec.Struct, frozen=True):
     first_rows: tuple[int, ...] = ()
 
 
+class Drift(msgspec.Struct, frozen=True):
+    """A change in what a column holds since it was last read.
+
+    Attributes:
+        code: message code, e.g. ``drift.share``; ``…_added`` compares the rows added since.
+        about: the data type whose share changed, ``empty`` or ``masked``.
+        before, now: shares of rows or cells; numbers of distinct values for ``drift.distinct``.
+        low: what the change surely amounts to (99.9 %); a ratio for ``drift.distinct``.
+    """
+
+    code: str
+    about: str
+    before: float
+    now: float
+    low: float
+
+
 class Guess(msgspec.Struct, frozen=True):
     """A data type and its posterior probability."""
 
@@ -132,6 +150,7 @@ class Verdict(msgspec.Struct, frozen=True):
         abstained: whether the column belongs into the review queue instead of being asserted.
         leaf: path in the JR/T 0197 tree, empty for mere bookkeeping.
         guesses: the most probable types, best first, at most three.
+        drift: how its values changed since the last scan on record.
     """
 
     id: ColumnId
@@ -149,10 +168,16 @@ class Verdict(msgspec.Struct, frozen=True):
     rulings: tuple[Ruling, ...] = ()
     rows_read: int = 0
     nulls: int = 0
+    drift: tuple[Drift, ...] = ()
 
 
 class TableVerdict(msgspec.Struct, frozen=True):
-    """A table's verdicts and the highest of their labels, raised by combination rules."""
+    """A table's verdicts and the highest of their labels, raised by combination rules.
+
+    Attributes:
+        carried_from: when its rows were read, if that was an earlier scan and it has not changed.
+        read_because: in an incremental scan, why it was read again.
+    """
 
     table: Table
     coverage: Coverage
@@ -160,6 +185,8 @@ class TableVerdict(msgspec.Struct, frozen=True):
     labels: Labels
     columns: tuple[Verdict, ...]
     rulings: tuple[Ruling, ...] = ()
+    carried_from: datetime | None = None
+    read_because: Because | None = None
 
 
 class Unread(msgspec.Struct, frozen=True):

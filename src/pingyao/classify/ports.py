@@ -1,7 +1,7 @@
 """What classification needs from outside."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -43,6 +43,22 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Lets go of connections and files."""
+        ...
+
+
+@runtime_checkable
+class FingerprintedSource(Protocol):
+    """A source that can tell, cheaply, whether a table is still as it was."""
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns what changes whenever the rows of a table do; None where nothing surely does.
+
+        It may change without a change of rows, but never the other way round. It is taken before
+        the rows are read, so that a change meanwhile shows the next time.
+
+        Raises:
+            PingyaoError: the source does not answer.
+        """
         ...
 
 

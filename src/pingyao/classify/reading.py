@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import closing
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import pyarrow as pa
@@ -26,6 +27,8 @@ class Part(msgspec.Struct, frozen=True):
         words: of a document, how often each word of the topics occurred.
         failure: why reading ended early.
         done: whether no more is to come.
+        fingerprint: of the table, taken before its first row was read; empty for none.
+        read_at: when its first row was read, where somebody asked.
     """
 
     rows: int = 0
@@ -33,6 +36,8 @@ class Part(msgspec.Struct, frozen=True):
     words: dict[int, int] = {}
     failure: Unread | None = None
     done: bool = False
+    fingerprint: str = ""
+    read_at: datetime | None = None
 
 
 class Journal(Protocol):
@@ -52,6 +57,19 @@ class Journal(Protocol):
 
     def finish(self, table: Table, part: Part) -> None:
         """Keeps a table that was read to its end."""
+        ...
+
+
+@runtime_checkable
+class SummingSource(Protocol):
+    """A source that sums its tables up where they lie, instead of handing out their rows."""
+
+    def sum_up(self, table: Table, limit: int | None) -> tuple[int, tuple[Profile, ...]]:
+        """Returns how many rows a table has, at most ``limit``, and what each column looks like.
+
+        Raises:
+            PingyaoError: what went wrong; nothing of the table counts as read.
+        """
         ...
 
 
@@ -76,6 +94,7 @@ class _Tally:
     """What was seen so far; columns of the last batch may still be in the pool."""
 
     def __init__(self, begun: Part) -> None:
+        self._begun = begun
         self.rows = begun.rows
         self._profiles = [*begun.profiles]
         self._words = Counter(begun.words)
@@ -94,7 +113,14 @@ class _Tally:
 
     def part(self, failure: Unread | None = None, *, done: bool = False) -> Part:
         self.settle()
-        return Part(self.rows, tuple(self._profiles), dict(self._words), failure, done)
+        return msgspec.structs.replace(
+            self._begun,
+            rows=self.rows,
+            profiles=tuple(self._profiles),
+            words=dict(self._words),
+            failure=failure,
+            done=done,
+        )
 
 
 def read_table(source: Source, table: Table, how: Manner) -> Part:
@@ -115,6 +141,9 @@ def _read_on(source: Source, table: Table, begun: Part, how: Manner) -> Part:
     """Reads until the end, a failure, or the pace asks to let go of the source."""
     tally = _Tally(begun)
     try:
+        if isinstance(source, SummingSource):
+            rows, profiles = source.sum_up(table, how.limit)
+            return msgspec.structs.replace(begun, rows=rows, profiles=profiles, done=True)
         with closing(_after(source.batches(table, how.limit), begun.rows)) as rest:
             for batch in rest:
                 tally.settle()
@@ -138,7 +167,7 @@ def _begun(table: Table, how: Manner) -> Part:
     if part is None or len(part.profiles) != len(table.columns):
         return Part(profiles=(values.EMPTY,) * len(table.columns))
     # A sample is drawn anew: its rows have no order to go on from.
-    if not part.done and how.limit is not None:
+    if not part.done and how.limit is not None and part.rows:
         return Part(profiles=(values.EMPTY,) * len(table.columns))
     return part
 

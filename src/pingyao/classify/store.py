@@ -1,6 +1,6 @@
 """The catalogue's tables and queries; SQLAlchemy Core, the same on SQLite and PostgreSQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +76,38 @@ memories = sa.Table(
     sa.Column("model", sa.LargeBinary, nullable=False),
     sa.Column("figures", sa.Text, nullable=False),
 )
+readings = sa.Table(
+    "classify_reading",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("schema_name", sa.Text, nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),
+    # 0 when the whole table was read.
+    sa.Column("sample_rows", sa.Integer, nullable=False),
+    sa.Column("software", sa.String(80), nullable=False),
+    sa.Column("columns", sa.Text, nullable=False),
+    sa.Column("part", sa.Text, nullable=False),
+    sa.UniqueConstraint("source", "schema_name", "table_name", "sample_rows"),
+)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What was seen of a table when it was last read, to go by until it changes.
+
+    Attributes:
+        sample_rows: rows asked for; 0 for all.
+        software: what read it; another may see other things in the same rows.
+        columns: as they were then, encoded.
+        part: what was seen, encoded; its profiles are bare.
+    """
+
+    schema: str
+    name: str
+    sample_rows: int
+    software: str
+    columns: str
+    part: str
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -173,6 +205,47 @@ def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> None:
     rows = [{"event": msgspec.json.encode(e).decode()} for e in events]
     if rows:
         db.execute(sa.insert(outbox), rows)
+
+
+def read_readings(db: sa.Connection, source: str, sample_rows: int) -> list[Reading]:
+    """Returns what was seen of a source's tables when they were last read in this way."""
+    t = readings.c
+    query = sa.select(
+        t.schema_name, t.table_name, t.sample_rows, t.software, t.columns, t.part
+    ).where(t.source == source, t.sample_rows == sample_rows)
+    return [Reading(*row) for row in db.execute(query)]
+
+
+def save_readings(db: sa.Connection, source: str, fresh: Sequence[Reading]) -> None:
+    """Puts what was seen of tables in place of what was seen before."""
+    if not fresh:
+        return
+    rows = [
+        {
+            "source": source,
+            "schema_name": r.schema,
+            "table_name": r.name,
+            "sample_rows": r.sample_rows,
+            "software": r.software,
+            "columns": r.columns,
+            "part": r.part,
+        }
+        for r in fresh
+    ]
+    t = readings.c
+    named = ("source", "schema_name", "table_name", "sample_rows")
+    same = [t[n] == sa.bindparam(f"its_{n}") for n in named]
+    db.execute(sa.delete(readings).where(*same), [{f"its_{n}": r[n] for n in named} for r in rows])
+    db.execute(sa.insert(readings), rows)
+
+
+def drop_readings(db: sa.Connection, source: str, kept: Collection[tuple[str, str]]) -> None:
+    """Forgets the tables of a source that are no more."""
+    t = readings.c
+    query = sa.select(t.id, t.schema_name, t.table_name).where(t.source == source)
+    gone = [{"its_id": r.id} for r in db.execute(query) if (r[1], r[2]) not in kept]
+    if gone:
+        db.execute(sa.delete(readings).where(t.id == sa.bindparam("its_id")), gone)
 
 
 def save_memory(db: sa.Connection, model: bytes, figures: str, at: datetime) -> None:

@@ -1,11 +1,13 @@
 """Puts evidence, types and labels into words."""
 
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 
-from pingyao.classify.model import Evidence, Ruling, Verdict
+from pingyao.classify.model import Drift, Evidence, Ruling, TableVerdict, Verdict
 
 SUBJECTS = {
     "person": "个人",
@@ -21,6 +23,13 @@ TIERS = {
     "CORE": "核心数据",
 }
 GENERAL = {1: "一般", 2: "重要", 3: "核心"}
+BECAUSE = {
+    "new": "新表",
+    "changed": "数据有变化",
+    "columns": "列有变化",
+    "unknown": "无法确知有无变化",
+    "software": "软件已更新",
+}
 COVERAGE = {"full": "全量", "sample": "抽样", "metadata": "仅元数据"}
 
 
@@ -44,6 +53,29 @@ def say(evidence: Evidence, language: str = "zh") -> str:
         return text.format(**evidence.args) if text else f"{evidence.code} {evidence.args}"
     except (KeyError, ValueError, IndexError):
         return f"{evidence.code} {evidence.args}"
+
+
+def say_drift(drift: Drift, language: str = "zh") -> str:
+    """Returns a change in what a column holds as a sentence."""
+    words = _messages()[language]
+    names = type_names().get(drift.about, (drift.about,) * 2)
+    about = words.get(f"about.{drift.about}") or names[0 if language == "zh" else 1]
+    begins = drift.code == "drift.found" and not drift.before
+    text = words["drift.begins" if begins else drift.code]
+    return text.format(about=about, before=drift.before, now=drift.now)
+
+
+def say_carried(tables: Iterable[TableVerdict]) -> str:
+    """Returns how many tables were carried over, since when, and why the others were read."""
+    carried = [t.carried_from for t in tables if t.carried_from]
+    reasons = Counter(t.read_because for t in tables if t.read_because)
+    parts: list[str] = []
+    if carried:
+        parts.append(f"沿用 {len(carried):,} 张表（最早读于 {min(carried):%Y-%m-%d %H:%M} UTC）")
+    if reasons:
+        listed = "、".join(f"{BECAUSE[r]} {n:,}" for r, n in reasons.most_common())
+        parts.append(f"重读 {reasons.total():,} 张（{listed}）")
+    return "，".join(parts)
 
 
 def why(verdict: Verdict, language: str = "zh") -> str:

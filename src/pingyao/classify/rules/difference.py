@@ -5,10 +5,10 @@ from typing import Literal
 
 import msgspec
 
-from pingyao.classify.model import ColumnId, Verdict
+from pingyao.classify.model import ColumnId, Drift, Verdict
 from pingyao.kernel.labels import PersonalClass
 
-What = Literal["added", "gone", "back", "changed", "differs"]
+What = Literal["added", "gone", "back", "changed", "differs", "drifted"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -16,14 +16,17 @@ class Change(msgspec.Struct, frozen=True):
 
     Attributes:
         what: ``added``; ``gone`` (the source was read whole and has it no more); ``back``;
-            ``changed``; ``differs`` (a person decided, and the machine now thinks otherwise).
+            ``changed``; ``differs`` (a person decided, and the machine now thinks otherwise);
+            ``drifted`` (its values are other than before, whatever is thought of them).
         old, new: what differs, in words such as ``mobile 3级 C2``; empty where there is none.
+        drift: how the values of a drifted column changed.
     """
 
     what: What
     id: ColumnId
     old: str = ""
     new: str = ""
+    drift: tuple[Drift, ...] = ()
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -80,6 +83,7 @@ def compare(
                 changes.append(Change("differs", id_, said(before.verdict), said(verdict)))
         elif differ(before.verdict, verdict):
             changes.append(Change("changed", id_, said(before.verdict), said(verdict)))
+    changes += [Change("drifted", i, drift=v.drift) for i, v in found.items() if v.drift]
     if whole:
         changes += [
             Change("gone", id_, said(before.verdict), "")

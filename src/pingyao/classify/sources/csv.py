@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.encoding import Utf8Reader, detect_encoding, open_bytes
 from pingyao.classify.sources.failures import failure, shown
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.classify.sources.limits import bounded
 from pingyao.kernel.errors import Invalid
 
@@ -80,6 +81,11 @@ class CsvSource:
         unpaired = limit is None and reader.quotes % 2 == 1
         if odd or reader.mended or unpaired:
             raise self._lost(odd, reader.mended, unpaired)
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -10,6 +10,7 @@ from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.encoding import open_text
 from pingyao.classify.sources.excel import refuse_bombs
 from pingyao.classify.sources.failures import failure
+from pingyao.classify.sources.fingerprints import file_fingerprint
 
 TEXT = "text"
 _BATCH_ROWS = 4_096
@@ -42,6 +43,11 @@ class DocumentSource:
                 held = []
         if held:
             yield pa.RecordBatch.from_arrays([pa.array(held, pa.string())], names=[TEXT])
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.failures import failure, named, shown
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.kernel.errors import PingyaoError
 
 _CATALOGUE = """
@@ -73,6 +74,7 @@ class DuckDB:
 
     def __init__(self, path: Path, patience: limits.Patience) -> None:
         self.name = path.name
+        self._path = path
         self._patience = patience
         if not path.exists():
             raise failure("scan.no_such_file", self.name)
@@ -110,6 +112,11 @@ class DuckDB:
             reader = cursor.execute(_select(table, limit)).to_arrow_reader(_VECTOR_ROWS)
             for batch in limits.bounded(reader):
                 yield pa.RecordBatch.from_arrays(batch.columns, names=names)
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Closes the file."""

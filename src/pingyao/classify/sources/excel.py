@@ -11,6 +11,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources.csv import distinct_names
 from pingyao.classify.sources.failures import failure, shown
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.kernel.errors import Invalid
 
 _BATCH_ROWS = 8_192
@@ -27,6 +28,7 @@ class ExcelSource:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
+        self._path = path
         refuse_bombs(path)
         try:
             self._book = CalamineWorkbook.from_path(str(path))
@@ -70,6 +72,11 @@ class ExcelSource:
             raise failure("scan.damaged", self.name) from None
         if held:
             yield _batch(held, table)
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Closes the workbook."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pingyao.classify.model import Table, Unread, unforeseen
 from pingyao.classify.ports import Source
 from pingyao.classify.sources.failures import shown
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.kernel.errors import PingyaoError
 
 _DEEPEST = 12
@@ -76,6 +77,10 @@ class FolderSource:
             yield from source.batches(inner, limit)
         finally:
             source.close()
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the table's file."""
+        return file_fingerprint(self._where[table.schema, table.name][0])
 
     def close(self) -> None:
         """Nothing is held open between tables."""

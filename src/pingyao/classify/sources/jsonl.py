@@ -10,6 +10,7 @@ import pyarrow as pa
 from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.encoding import open_text
 from pingyao.classify.sources.failures import shown
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.kernel.errors import Invalid
 
 _PROBED_LINES = 2_000
@@ -81,6 +82,11 @@ class JsonlSource:
             f"{shown(self.name)}：{'；'.join(parts)}",
             "请核对这些行，统一各行的键后重新导出",
         )
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -35,6 +35,16 @@ select table_schema, table_name, column_name, column_type, column_comment
  order by table_schema, table_name, ordinal_position
 """
 
+# InnoDB forgets when a table was written as soon as it forgets the table, and for partitions keeps
+# only the latest time of those it remembers. A time that is told is true, to the second.
+_FINGERPRINT = """
+select concat_ws(' ', @@hostname, @@port, table_schema, engine, create_time, update_time)
+  from information_schema.tables
+ where table_schema = %s and table_name = %s and engine in ('InnoDB', 'MyISAM', 'Aria')
+   and update_time < now() - interval 2 second
+   and coalesce(create_options, '') not like '%%partitioned%%'
+"""
+
 _BY_NUMBER = {
     1045: "scan.wrong_password",
     1698: "scan.wrong_password",
@@ -154,6 +164,20 @@ class MySQL:
                 yield batch
         if shortened:
             raise failure("scan.cell_too_long", named(table))
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of a table; None where the server does not know its last change."""
+        with (
+            self._explained(named(table)),
+            self._session(self._patience.catalogue) as connection,
+            connection.cursor() as cursor,
+        ):
+            if "MariaDB" not in connection.get_server_info():
+                # MySQL 8 answers from a cache a day old unless told not to.
+                cursor.execute("SET SESSION information_schema_stats_expiry = 0")
+            cursor.execute(_FINGERPRINT, (table.schema, table.name))
+            found = cursor.fetchone()
+            return _texts(found)[0] if found else None
 
     def close(self) -> None:
         """Closes the connections."""

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.failures import failure
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.classify.sources.limits import ROWS, bounded
 
 
@@ -18,7 +19,7 @@ class ParquetSource:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        self._stem = path.stem
+        self._path = path
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError):
@@ -30,7 +31,7 @@ class ParquetSource:
         columns = tuple(Column(f.name, str(f.type), _comment(f)) for f in schema)
         rows = self._file.metadata.num_rows
         comment = _said(schema.metadata or {})
-        yield Table("", self._stem, comment, "file", columns, rows)
+        yield Table("", self._path.stem, comment, "file", columns, rows)
 
     def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows; of a sample, an equal share from every row group."""
@@ -52,6 +53,11 @@ class ParquetSource:
                     yield piece
         except (pa.ArrowInvalid, OSError):
             raise failure("scan.damaged", self.name) from None
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Closes the file."""

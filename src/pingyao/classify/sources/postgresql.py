@@ -47,6 +47,33 @@ select greatest(reltuples, 0)::float8, pg_relation_size(c.oid) / 8192
  where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'm')
 """
 
+# Counters of rows written, of the table and all it is made of. They are lost in a crash, which
+# moves the reset time of the server's own statistics; a truncated or rewritten table gets a new
+# file; labels of enumerations are part of what is read. A standby counts nothing.
+_FINGERPRINT = """
+with recursive parts as (
+     select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = %s and c.relname = %s
+     union
+     select i.inhrelid from pg_inherits i join parts p on p.oid = i.inhparent),
+written as (
+     select bool_and(relkind in ('r', 'm', 'p') and not row_security_active(c.oid)) as known,
+            string_agg(concat_ws('.', c.oid, pg_relation_filenode(c.oid),
+                pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
+                pg_stat_get_tuples_deleted(c.oid)), ' ' order by c.oid) as counts
+       from parts join pg_class c using (oid)),
+labels as (
+     select string_agg(e.enumlabel, ',' order by a.attnum, e.enumsortorder) as said
+       from parts join pg_attribute a on a.attrelid = parts.oid
+       join pg_type t on t.oid = a.atttypid
+       join pg_enum e on e.enumtypid in (t.oid, t.typbasetype, t.typelem))
+select md5(concat_ws(' ', (select system_identifier from pg_control_system()), d.datid,
+                     d.stats_reset, (select stats_reset from pg_stat_bgwriter), counts, said))
+  from written, labels, pg_stat_database d
+ where d.datname = current_database() and known and not pg_is_in_recovery()
+   and current_setting('track_counts')::bool
+"""
+
 _BY_STATE = {
     "42501": "scan.not_permitted",
     "42P01": "scan.table_gone",
@@ -173,6 +200,19 @@ class PostgreSQL:
                         yield batch
         if shortened:
             raise failure("scan.cell_too_long", named(table))
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of a table; None of views, foreign tables, and on a standby.
+
+        The server counts a change up to a minute late: the next fingerprint then shows it.
+        """
+        with (
+            self._explained(named(table)),
+            self._session(self._patience.catalogue) as connection,
+            connection.cursor() as cursor,
+        ):
+            found = cursor.execute(_FINGERPRINT, (table.schema, table.name)).fetchone()
+            return _text(found[0]) if found else None
 
     def close(self) -> None:
         """Closes the connections."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.failures import failure, named
+from pingyao.classify.sources.fingerprints import file_fingerprint
 from pingyao.classify.sources.relational import decoded
 from pingyao.kernel.errors import PingyaoError
 
@@ -101,6 +102,11 @@ class SQLite:
             types = _stored_types(connection, table, scope)
             query = f"select {', '.join(map(_item, table.columns, types))} from {scope}"  # noqa: S608 - identifiers are quoted
             yield from limits.bounded(_fetched(connection.execute(query), table, types))
+
+    def fingerprint(self, table: Table) -> str | None:
+        """Returns the fingerprint of the file, which all its tables share."""
+        del table
+        return file_fingerprint(self._path)
 
     def close(self) -> None:
         """Nothing stays open between two reads."""

@@ -38,6 +38,7 @@ class Profile(msgspec.Struct, frozen=True):
         first, last: scale of the first and the last cell, when all are whole numbers whose scale
             never fell; -1 otherwise. A scale is a number's length in bits and its highest eight.
         native: ``number``, ``date``, ``boolean`` or ``bytes`` when the source said so.
+        kept: the number of distinct cells, once the sketch was let go by `bare`.
     """
 
     rows: int = 0
@@ -53,6 +54,7 @@ class Profile(msgspec.Struct, frozen=True):
     first: int = -1
     last: int = -1
     native: tuple[str, ...] = ()
+    kept: float | None = None
 
     @property
     def rising(self) -> bool:
@@ -61,10 +63,13 @@ class Profile(msgspec.Struct, frozen=True):
 
     @property
     def distinct(self) -> float:
-        """The estimated number of distinct cells."""
+        """The number of distinct cells; estimated, to three digits, from 256 upwards."""
+        if self.kept is not None:
+            return self.kept
         if len(self.sketch) < SKETCH:
             return float(len(self.sketch))
-        return (SKETCH - 1) / (self.sketch[-1] / 2**64)
+        # More digits would be noise, and give away the hash they come from.
+        return float(f"{(SKETCH - 1) / (self.sketch[-1] / 2**64):.3g}")
 
 
 EMPTY = Profile()
@@ -162,7 +167,13 @@ def profile(array: pa.Array | pa.ChunkedArray, first_row: int = 0) -> Profile:
 
 
 def merge(a: Profile, b: Profile) -> Profile:
-    """Adds the profiles of a part of a column and of what follows it; `EMPTY` changes nothing."""
+    """Adds the profiles of a part of a column and of what follows it; `EMPTY` changes nothing.
+
+    Raises:
+        ValueError: one of them is `bare`.
+    """
+    if a.kept is not None or b.kept is not None:
+        raise ValueError("a bare profile has nothing to add by")
     if not a.rows:
         return b
     if not b.rows:
@@ -190,6 +201,25 @@ def merge(a: Profile, b: Profile) -> Profile:
         last=held[-1].last if held and risen else -1,
         native=tuple(sorted({*a.native, *b.native})),
     )
+
+
+def bare(p: Profile) -> Profile:
+    """Returns what may be kept for long of a profile: no hash, and no scale of a number.
+
+    It weighs the same, but can no longer be added to.
+    """
+    rising = 0 if p.rising else -1
+    return msgspec.structs.replace(p, sketch=(), first=rising, last=rising, kept=p.distinct)
+
+
+def shifted(p: Profile, rows: int) -> Profile:
+    """Returns the profile of the same cells with so many rows before them."""
+    spans = {
+        name: msgspec.structs.replace(s, first_rows=tuple(r + rows for r in s.first_rows))
+        for name, s in p.spans.items()
+    }
+    wholes = {name: tuple(r + rows for r in first) for name, first in p.wholes.items()}
+    return msgspec.structs.replace(p, spans=spans, wholes=wholes)
 
 
 def _added(a: SpanCount, b: SpanCount) -> SpanCount:
