@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the database servers and the browser the tests start for themselves, where Debian packages can be had.
+# Installs the database servers, the browser and the Java the tests start for themselves, where Debian packages can be had.
 # Nothing is started as a system service. Without root or sudo the tests that need them are skipped.
 set -eu
 
@@ -7,6 +7,7 @@ missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
 command -v chromium >/dev/null || missing="$missing chromium fonts-noto-cjk"
+command -v java >/dev/null || missing="$missing default-jre-headless"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

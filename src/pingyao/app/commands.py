@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated
+from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from cyclopts import Parameter
@@ -69,6 +69,14 @@ def scan(
         bool,
         Parameter(help="自上次 --record 以来确知没有变化的表不再读取，沿用当时所见", negative=""),
     ] = False,
+    engine: Annotated[
+        Literal["local", "spark"],
+        Parameter(help="local 在本机读取；spark 由 Spark 在数据所在处汇总，只取回统计"),
+    ] = "local",
+    spark: Annotated[
+        tuple[str, ...],
+        Parameter(help="Spark 设置（spark.master=yarn）或读取选项（format=csv），可重复给出"),
+    ] = (),
     db: Db = None,
     json: Annotated[bool, Parameter(help="把结果以 JSON 写到标准输出", negative="")] = False,
     fail_on: Annotated[
@@ -79,7 +87,8 @@ def scan(
 
     SOURCE：数据库地址（postgresql://、mysql://）、SQLite、DuckDB、CSV、Excel、Parquet、
     JSONL、文本、docx 文件或放有它们的目录、SQL 建表语句。只读打开；口令取自环境变量 PINGYAO_SOURCE_PASSWORD 或
-    PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。
+    PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。用 --engine spark 时，是 Spark 能读的路径、catalog:库 或 catalog:库.表、
+    jdbc:…#模式.表。
     """
     from pingyao.classify.cli import print_summary
 
@@ -95,6 +104,12 @@ def scan(
             "--incremental 须与 --record 同用，且不能与 --metadata-only 同用",
             "请改正后再试",
         )
+    if engine == "spark" and max_rows_per_second is not None:
+        raise Invalid(
+            "scan.bad_option",
+            "--max-rows-per-second 管不到集群上的读取",
+            "请用 Spark 的资源设置限制，如 --spark spark.cores.max=4",
+        )
     gate = _gate(fail_on)
     pace = Pace(max_rows_per_second, quiet_span(quiet_hours) if quiet_hours else None, _waiting)
     if report is not None:
@@ -105,7 +120,7 @@ def scan(
     catalogue = open_catalogue(db) if record else None
     if catalogue is not None:
         knowledge = remembering(catalogue, knowledge)
-    opened = open_source(source)
+    opened = _open(source, engine, spark)
     carry = None
     if catalogue is not None and not metadata_only:
         carry = partial(_carrying, catalogue, opened, sample or 0, reuse=incremental)
@@ -130,6 +145,16 @@ def scan(
         raise unwritten
     if gate is not None and gate(result):
         sys.exit(_FAILED_GATE)
+
+
+def _open(source: str, engine: str, spark: tuple[str, ...]) -> Source:
+    if engine == "local":
+        return open_source(source)
+    from pingyao.classify.sources.spark import open_spark
+
+    if not all("=" in each for each in spark):
+        raise Invalid("scan.bad_option", "--spark 应写成 键=值", "如 --spark spark.master=yarn")
+    return open_spark(source, {k: v for k, _, v in (each.partition("=") for each in spark)})
 
 
 def _carrying(

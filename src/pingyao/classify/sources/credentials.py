@@ -81,7 +81,7 @@ def parse_address(
     database = unquote(parts.path.lstrip("/"))
     if "\0" in database or "\0" in unquote(parts.username or ""):
         raise failure("scan.bad_url", "含有空字符")
-    password = _kept_password(environment)
+    password = kept_password(environment)
     if password is None and parts.password is not None:
         password = unquote(parts.password)
     return Address(
@@ -97,7 +97,7 @@ def parse_address(
     )
 
 
-def _kept_password(environment: Mapping[str, str]) -> str | None:
+def kept_password(environment: Mapping[str, str] = os.environ) -> str | None:
     """Returns the password from the environment or the file it names, None when there is none."""
     if PASSWORD in environment:
         return environment[PASSWORD]

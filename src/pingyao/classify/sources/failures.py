@@ -140,6 +140,40 @@ CAUSES: dict[str, Cause] = {
         "{what} 有尚未合并的日志，只读方式打不开。",
         "请由使用该文件的程序正常打开并关闭一次，或连同日志一起复制一份再扫描。",
     ),
+    "spark.not_installed": Cause(
+        Unsupported,
+        "没有安装 Spark 引擎。",
+        "请执行 pip install 'pingyao[spark]'，或改用默认引擎。",
+    ),
+    "spark.no_java": Cause(
+        Unsupported,
+        "找不到 Java，Spark 无法启动。",
+        "请安装 Java 17 或 21（Debian：apt install openjdk-17-jre-headless），或设置 JAVA_HOME。",
+    ),
+    "spark.unreachable": Cause(
+        Unavailable,
+        "{what} 的会话没有建立。",
+        "请核对 --spark spark.master=… 或 spark.remote=…，并确认集群正在运行、资源足够。",
+    ),
+    "spark.not_found": Cause(
+        NotFound, "Spark 找不到 {what}。", "请核对路径、库名或表名，以及所用的目录（catalog）。"
+    ),
+    "spark.no_table": Cause(
+        Invalid, "{what} 没有指明表。", "请写成 jdbc:postgresql://主机/库#模式.表 的形式。"
+    ),
+    "spark.no_package": Cause(
+        Unavailable,
+        "读取 {what} 时，执行器上缺少本软件或其依赖。",
+        "请按 docs/zh/spark.md 打包环境，并以 spark.archives 与 spark.pyspark.python 分发。",
+    ),
+    "spark.failed": Cause(
+        Unavailable,
+        "Spark 读取 {what} 时出错。",
+        "请凭错误码查看 Spark 的驱动与执行器日志后重试。",
+    ),
+    "spark.rows_stay": Cause(
+        Unsupported, "{what} 的行留在集群上，不逐行取回。", "请使用汇总读取（--engine spark）。"
+    ),
 }
 """What can go wrong with a source, by code."""
 
