@@ -8,6 +8,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from python_calamine import CalamineWorkbook
 
@@ -16,7 +17,7 @@ from pingyao.classify.formats.report_json import read_json, write_json
 from pingyao.classify.formats.report_xlsx import write_xlsx
 from pingyao.classify.formats.words import say
 from pingyao.classify.knowledge import load_knowledge
-from pingyao.classify.model import Evidence, ScanResult
+from pingyao.classify.model import Drift, Evidence, ScanResult
 from pingyao.classify.rules.summary import summarise
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_path
@@ -157,6 +158,30 @@ def test_a_browser_shows_every_column_and_runs_nothing(result: ScanResult, tmp_p
     assert f'data-ready="{len(NAMES) + 1}"' in done.stdout
     assert done.stdout.count('tabindex="0"') == len(NAMES) + 1
     assert "CONSOLE" not in done.stderr
+
+
+def test_drift_and_what_was_carried_over_are_told(result: ScanResult, tmp_path: Path) -> None:
+    first, *rest = result.tables
+    moved = Drift("drift.share", "masked", 1.0, 0.25, -0.7)
+    column = msgspec.structs.replace(first.columns[0], drift=(moved,))
+    read = msgspec.structs.replace(
+        first, columns=(column, *first.columns[1:]), read_because="changed"
+    )
+    carried = [msgspec.structs.replace(t, carried_from=result.started_at) for t in rest]
+    told = msgspec.structs.replace(result, tables=(read, *carried))
+    write_xlsx(told, tmp_path / "r.xlsx")
+    book = CalamineWorkbook.from_path(str(tmp_path / "r.xlsx"))
+    (line,) = book.get_sheet_by_name("取值漂移").to_python()[1:]
+    assert "已屏蔽的取值占比由 100.0% 变为 25.0%" in line
+    handled = [row[3] for row in book.get_sheet_by_name("增量读取").to_python()[1:]]
+    assert handled == ["重读", *["沿用"] * len(rest)]
+    write_html(told, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "已屏蔽的取值占比由 100.0% 变为 25.0%" in text
+    assert f"沿用 {len(rest)} 张表" in text
+    write_xlsx(result, tmp_path / "plain.xlsx")
+    plain = CalamineWorkbook.from_path(str(tmp_path / "plain.xlsx"))
+    assert "增量读取" not in plain.sheet_names
 
 
 def test_unknown_evidence_is_shown_rather_than_failing() -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from pingyao.classify.formats.words import say_carried, say_drift
+from pingyao.classify.formats.words import is_incremental, say_carried, say_drift
 from pingyao.classify.model import ScanResult
 from pingyao.classify.rules.difference import Change
 from pingyao.platform.term import print_table, safe
@@ -44,7 +44,7 @@ def print_summary(result: ScanResult) -> None:
     )
     print("个人金融信息：" + "  ".join(f"{c} {classes[c]:,}" for c in ("C3", "C2", "C1")))
     print(f"待复核：{sum(v.abstained for v in verdicts):,} 列")
-    if any(t.carried_from or t.read_because for t in result.tables):
+    if is_incremental(result):
         print(f"增量：{say_carried(result.tables)}")
     ranked = sorted(
         result.tables, key=lambda t: (-t.labels.level, -t.labels.personal, t.table.name)

@@ -8,7 +8,17 @@ from pathlib import Path
 import jinja2
 import msgspec
 
-from pingyao.classify.formats.words import COVERAGE, SUBJECTS, cited, say, type_names, visible
+from pingyao.classify.formats.words import (
+    COVERAGE,
+    SUBJECTS,
+    cited,
+    is_incremental,
+    say,
+    say_carried,
+    say_drift,
+    type_names,
+    visible,
+)
 from pingyao.classify.model import ScanResult, Verdict
 from pingyao.classify.rules.summary import hidden, is_candidate, summarise
 from pingyao.platform.files import write_atomically
@@ -56,6 +66,7 @@ def _data(result: ScanResult) -> str:
             "candidates": summary.candidates,
             "hidden": summary.hidden,
             "unread": summary.unread,
+            "drifted": summary.drifted,
         },
         "types": type_names(),
         "subjects": SUBJECTS,
@@ -76,9 +87,12 @@ def _about(result: ScanResult) -> dict[str, str]:
     when = f"{result.finished_at:%Y-%m-%d %H:%M} UTC"
     packs = " ".join(f"{p.name}@{p.version}" for p in result.packs)
     sample = f" {result.sample_rows}" if result.sample_rows else ""
+    carried = [""] * 2
+    if is_incremental(result):
+        carried = [f" · {say_carried(result.tables, each)}" for each in ("zh", "en")]
     return {
-        "zh": f"{source} · {COVERAGE[result.coverage]}{sample} · {when}",
-        "en": f"{source} · {result.coverage}{sample} · {when}",
+        "zh": f"{source} · {COVERAGE[result.coverage]}{sample} · {when}{carried[0]}",
+        "en": f"{source} · {result.coverage}{sample} · {when}{carried[1]}",
         "packs": f"pingyao {result.version} · {packs}",
     }
 
@@ -91,6 +105,7 @@ def _row(verdict: Verdict, rules: dict[tuple[str, str], int]) -> tuple[object, .
         "guesses": [(g.type, g.probability) for g in verdict.guesses],
         "findings": [(f.type, f.rows, f.of_rows, f.count, f.valid) for f in verdict.findings],
         "hidden": len(hidden(verdict)),
+        "drift": [(say_drift(d), say_drift(d, "en")) for d in verdict.drift],
         "rulings": [rules[r.pack, r.rule] for r in verdict.rulings],
     }
     return (

@@ -8,11 +8,15 @@ import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from pingyao.classify.formats.words import (
+    BECAUSE,
     COVERAGE,
     GENERAL,
     SUBJECTS,
     TIERS,
     cited,
+    is_incremental,
+    say_carried,
+    say_drift,
     type_names,
     visible,
     why,
@@ -34,6 +38,8 @@ _PERSONAL = "个人信息清单"
 _CANDIDATES = "重要数据候选"
 _REVIEW = "待复核"
 _HIDDEN = "隐藏发现"
+_DRIFTED = "取值漂移"
+_INCREMENTAL = "增量读取"
 _UNREAD = "未读取"
 _RULES = "规则依据"
 _COLOURS = {1: "#E6F4EA", 2: "#F1F8E9", 3: "#FFF3CD", 4: "#F8D7DA", 5: "#E0B4E0"}
@@ -69,6 +75,9 @@ def write_xlsx(result: ScanResult, path: Path) -> None:
         _columns(book, formats, _CANDIDATES, [r for r in rows if is_candidate(r[1])])
         _review(book, formats, [r for r in rows if r[1].abstained])
         _hidden_findings(book, formats, rows)
+        _drifted(book, formats, rows)
+        if is_incremental(result):
+            _incremental(book, formats, result.tables)
         _sheet(
             book,
             formats,
@@ -120,6 +129,8 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
         ("重要数据候选", f"{summary.candidates:,} 列；须由人判定", _CANDIDATES),
         ("待复核", f"{summary.review:,} 列；把握不足，不作断言", _REVIEW),
         ("隐藏发现", f"{summary.hidden:,} 处；备注等字段内的零星个人信息", _HIDDEN),
+        ("取值漂移", f"{summary.drifted:,} 列；取值与上次记录的扫描相比有实质变化", _DRIFTED),
+        *([("增量读取", say_carried(result.tables), _INCREMENTAL)] if is_incremental(result) else ()),
         ("未读取", f"{summary.unread:,} 处", _UNREAD),
         ("规则依据", f"{len(summary.rules):,} 条", _RULES),
         ("说明", "级别为参考级别；标“待核对”的规则尚未与标准原文逐条核对。5 级与重要数据只作候选，由人判定。", ""),
@@ -228,6 +239,36 @@ def _hidden_findings(
                 )
 
     _sheet(book, formats, _HIDDEN, headers, cells())
+
+
+def _drifted(
+    book: Any, formats: dict[str, Any], rows: Iterable[tuple[TableVerdict, Verdict]]
+) -> None:
+    headers = (*_WHERE, ("级别", 6), ("变化", 70), ("变化至少（99.9% 置信）", 16))
+    cells = (
+        (*_where(t, v), int(v.labels.level), say_drift(d), d.low) for t, v in rows for d in v.drift
+    )
+    _sheet(book, formats, _DRIFTED, headers, cells, level_at=5)
+
+
+def _incremental(book: Any, formats: dict[str, Any], tables: Iterable[TableVerdict]) -> None:
+    headers = (
+        *_WHERE[:3],
+        *(("处理", 8), ("重读的原因", 22), ("沿用的取值读于（UTC）", 20), ("行数", 12)),
+    )
+    cells = (
+        (
+            t.table.schema,
+            t.table.name,
+            t.table.comment,
+            "沿用" if t.carried_from else "重读",
+            BECAUSE[t.read_because] if t.read_because else "",
+            f"{t.carried_from:%Y-%m-%d %H:%M}" if t.carried_from else "",
+            t.rows_read,
+        )
+        for t in tables
+    )
+    _sheet(book, formats, _INCREMENTAL, headers, cells)
 
 
 def _rules(book: Any, formats: dict[str, Any], summary: Summary) -> None:

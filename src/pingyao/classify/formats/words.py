@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from pingyao.classify.model import Drift, Evidence, Ruling, TableVerdict, Verdict
+from pingyao.classify.model import Drift, Evidence, Ruling, ScanResult, TableVerdict, Verdict
 
 SUBJECTS = {
     "person": "个人",
@@ -65,11 +65,22 @@ def say_drift(drift: Drift, language: str = "zh") -> str:
     return text.format(about=about, before=drift.before, now=drift.now)
 
 
-def say_carried(tables: Iterable[TableVerdict]) -> str:
+def is_incremental(result: ScanResult) -> bool:
+    """Tells whether tables unchanged since an earlier scan were to be carried over."""
+    return any(t.carried_from or t.read_because for t in result.tables)
+
+
+def say_carried(tables: Iterable[TableVerdict], language: str = "zh") -> str:
     """Returns how many tables were carried over, since when, and why the others were read."""
     carried = [t.carried_from for t in tables if t.carried_from]
     reasons = Counter(t.read_because for t in tables if t.read_because)
     parts: list[str] = []
+    if language == "en":
+        if carried:
+            parts.append(f"{len(carried):,} tables carried over, read from {min(carried):%Y-%m-%d}")
+        if reasons:
+            parts.append(f"{reasons.total():,} read")
+        return ", ".join(parts)
     if carried:
         parts.append(f"沿用 {len(carried):,} 张表（最早读于 {min(carried):%Y-%m-%d %H:%M} UTC）")
     if reasons:

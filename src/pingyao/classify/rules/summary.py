@@ -17,6 +17,7 @@ class Summary(msgspec.Struct, frozen=True):
         by_leaf: columns by JR/T 0197 path.
         candidates: columns proposed as important data.
         hidden: findings inside cells whose column is of another type.
+        drifted: columns whose values changed since the last scan on record.
         rules: each rule that set a label, and how often.
     """
 
@@ -33,6 +34,7 @@ class Summary(msgspec.Struct, frozen=True):
     review: int
     hidden: int
     unread: int
+    drifted: int
     rules: tuple[tuple[Ruling, int], ...]
 
 
@@ -64,6 +66,7 @@ def summarise(result: ScanResult) -> Summary:
         review=sum(v.abstained for v in verdicts),
         hidden=sum(len(hidden(v)) for v in verdicts),
         unread=len(result.unread),
+        drifted=sum(bool(v.drift) for v in verdicts),
         rules=tuple((rulings[key], n) for key, n in used.most_common()),
     )
 

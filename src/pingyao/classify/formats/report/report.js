@@ -4,8 +4,8 @@ const D = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
 const make = (tag, cls, text) => { const e = document.createElement(tag); if (cls) e.className = cls; if (text !== undefined) e.textContent = text; return e; };
 const WORDS = {
-  zh: { title: "数据分类分级报告", byGroup: "各系统（目录）的级别分布", byLeaf: "分类目录（JR/T 0197）", c3: "C3 与 C2 在哪些表", sure: "置信度与待复核", columns: "字段明细", unread: "未能读取", search: "搜索表名、字段、说明、类型", all: "全部", level: "级", count: n => `${n.toLocaleString()} 列`, page: (p, n) => `第 ${p} / ${n} 页`, tables: "张表", cols: "列", rows: "行已读取", review: "待复核", personal: "个人金融信息", candidates: "重要数据候选", hidden: "处隐藏发现", unreadN: "处未读取", levels: "级别", personals: "类别", states: "状态", asserted: "已判定", evidence: "判定依据", guesses: "候选类型", findings: "取值中的发现", rulings: "规则与条款", ofRows: (a, b) => `${a.toLocaleString()} 行（共 ${b.toLocaleString()} 行非空）`, valid: (a, b) => `，${b.toLocaleString()} 个中 ${a.toLocaleString()} 个通过校验`, other: "English", close: "关闭", heads: ["表", "字段", "说明", "数据类型", "主体", "分类目录", "级别", "类别", "置信度"], footer: "级别为参考级别。标“待核对”的规则尚未与标准原文逐条核对；5 级与重要数据只作候选，由人判定。本报告不含任何取值，可离线打开。", hiddenOnly: "含隐藏发现", candidateOnly: "重要数据候选", book: "（记账性字段）" },
-  en: { title: "Data classification report", byGroup: "Levels by system", byLeaf: "Category tree (JR/T 0197)", c3: "Where C3 and C2 live", sure: "Confidence and review", columns: "Columns", unread: "Not read", search: "Search table, column, comment, type", all: "All", level: "", count: n => `${n.toLocaleString()} columns`, page: (p, n) => `page ${p} of ${n}`, tables: "tables", cols: "columns", rows: "rows read", review: "for review", personal: "personal financial", candidates: "important data?", hidden: "hidden findings", unreadN: "not read", levels: "Level", personals: "Class", states: "State", asserted: "asserted", evidence: "Evidence", guesses: "Guesses", findings: "Found in the values", rulings: "Rules and clauses", ofRows: (a, b) => `${a.toLocaleString()} rows of ${b.toLocaleString()} non-empty`, valid: (a, b) => `, ${a.toLocaleString()} of ${b.toLocaleString()} pass the check`, other: "中文", close: "Close", heads: ["Table", "Column", "Comment", "Data type", "Subject", "Category", "Level", "Class", "Confidence"], footer: "Levels are reference levels. Rules marked 待核对 have not been checked against the official text; level 5 and important data are only proposed, a person decides. This report holds no data values and works offline.", hiddenOnly: "hidden findings", candidateOnly: "important data?", book: "(bookkeeping)" }
+  zh: { title: "数据分类分级报告", byGroup: "各系统（目录）的级别分布", byLeaf: "分类目录（JR/T 0197）", c3: "C3 与 C2 在哪些表", sure: "置信度与待复核", columns: "字段明细", unread: "未能读取", search: "搜索表名、字段、说明、类型", all: "全部", level: "级", count: n => `${n.toLocaleString()} 列`, page: (p, n) => `第 ${p} / ${n} 页`, tables: "张表", cols: "列", rows: "行已读取", review: "待复核", personal: "个人金融信息", candidates: "重要数据候选", hidden: "处隐藏发现", unreadN: "处未读取", levels: "级别", personals: "类别", states: "状态", asserted: "已判定", evidence: "判定依据", guesses: "候选类型", findings: "取值中的发现", rulings: "规则与条款", ofRows: (a, b) => `${a.toLocaleString()} 行（共 ${b.toLocaleString()} 行非空）`, valid: (a, b) => `，${b.toLocaleString()} 个中 ${a.toLocaleString()} 个通过校验`, other: "English", close: "关闭", heads: ["表", "字段", "说明", "数据类型", "主体", "分类目录", "级别", "类别", "置信度"], footer: "级别为参考级别。标“待核对”的规则尚未与标准原文逐条核对；5 级与重要数据只作候选，由人判定。本报告不含任何取值，可离线打开。", hiddenOnly: "含隐藏发现", drifted: "取值漂移", drift: "取值的变化", candidateOnly: "重要数据候选", book: "（记账性字段）" },
+  en: { title: "Data classification report", byGroup: "Levels by system", byLeaf: "Category tree (JR/T 0197)", c3: "Where C3 and C2 live", sure: "Confidence and review", columns: "Columns", unread: "Not read", search: "Search table, column, comment, type", all: "All", level: "", count: n => `${n.toLocaleString()} columns`, page: (p, n) => `page ${p} of ${n}`, tables: "tables", cols: "columns", rows: "rows read", review: "for review", personal: "personal financial", candidates: "important data?", hidden: "hidden findings", unreadN: "not read", levels: "Level", personals: "Class", states: "State", asserted: "asserted", evidence: "Evidence", guesses: "Guesses", findings: "Found in the values", rulings: "Rules and clauses", ofRows: (a, b) => `${a.toLocaleString()} rows of ${b.toLocaleString()} non-empty`, valid: (a, b) => `, ${a.toLocaleString()} of ${b.toLocaleString()} pass the check`, other: "中文", close: "Close", heads: ["Table", "Column", "Comment", "Data type", "Subject", "Category", "Level", "Class", "Confidence"], footer: "Levels are reference levels. Rules marked 待核对 have not been checked against the official text; level 5 and important data are only proposed, a person decides. This report holds no data values and works offline.", hiddenOnly: "hidden findings", drifted: "drifted", drift: "Changes in the values", candidateOnly: "important data?", book: "(bookkeeping)" }
 };
 const COLOURS = { 1: "#8fbf9f", 2: "#b9cf8a", 3: "#e8b84a", 4: "#d8643f", 5: "#7b3f8c" };
 let lang = "zh", W = WORDS.zh, filter = {}, order = [6, -1], page = 0, shown = [];
@@ -23,6 +23,7 @@ function matches(r) {
   if (f.state === "review" && !r[10]) return false;
   if (f.state === "asserted" && r[10]) return false;
   if (f.state === "hidden" && !r[12].hidden) return false;
+  if (f.state === "drifted" && !r[12].drift.length) return false;
   if (f.state === "candidate" && !r[11]) return false;
   if (f.group !== undefined && r[0] !== f.group) return false;
   if (f.table !== undefined && r[1] !== f.table) return false;
@@ -71,10 +72,11 @@ function detail(r) {
   if (r[8]) first.append(make("span", "tag", "C" + r[8]));
   if (r[10]) first.append(make("span", "tag warn", W.review));
   if (r[11]) first.append(make("span", "tag warn", W.candidateOnly));
+  if (x.drift.length) first.append(make("span", "tag warn", W.drifted));
   first.append(make("div", "", r[6] || W.book), make("div", "", r[3]));
   const guesses = x.guesses.map(g => { const li = make("li"), m = make("span", "meter"); m.style.width = Math.round(g[1] * 160) + "px"; li.append(m, document.createTextNode(`${typeName(g[0])} ${Math.round(g[1] * 100)}%`)); return li; });
   const rulings = x.rulings.map(g => { const q = D.rules[g], li = make("li", "", q[0] + " "); li.append(make("span", q[2] ? "tag" : "tag warn", q[1])); return li; });
-  box.replaceChildren(head, first, part(W.evidence, x.why.map(w => item(typeName(w[0]) + (lang === "zh" ? "：" + w[1] : ": " + w[2])))), part(W.guesses, guesses),
+  box.replaceChildren(head, first, part(W.drift, x.drift.map(d => item(d[lang === "zh" ? 0 : 1]))), part(W.evidence, x.why.map(w => item(typeName(w[0]) + (lang === "zh" ? "：" + w[1] : ": " + w[2])))), part(W.guesses, guesses),
     part(W.findings, x.findings.map(f => item(`${typeName(f[0])} ${W.ofRows(f[1], f[2])}${f[4] === null ? "" : W.valid(f[4], f[3])}`))), part(W.rulings, rulings));
   box.showModal();
 }
@@ -87,6 +89,7 @@ function cards() {
   for (const [c, n] of S.classes) card(n, "C" + c, "", { personal: c });
   card(S.personal, W.personal, "", { anyPersonal: true }); card(S.review, W.review, "", { state: "review" });
   card(S.candidates, W.candidates, "", { state: "candidate" }); card(S.hidden, W.hidden, "", { state: "hidden" });
+  if (S.drifted) card(S.drifted, W.drifted, "", { state: "drifted" });
   if (S.unread) { card(S.unread, W.unreadN); all.at(-1).onclick = () => $("unreadPanel").scrollIntoView({ behavior: "smooth" }); }
   $("cards").replaceChildren(...all);
 }
@@ -128,7 +131,7 @@ function show() {
   $("heads").replaceChildren(...W.heads.map((h, i) => { const th = make("th", "", h); th.onclick = () => { order = [i, order[0] === i ? -order[1] : 1]; table(); }; return th; }));
   options("level", W.levels, D.summary.levels.map(([l]) => [l, lang === "zh" ? l + " 级" : "L" + l]));
   options("personal", W.personals, [3, 2, 1].map(c => [c, "C" + c]));
-  options("state", W.states, [["asserted", W.asserted], ["review", W.review], ["hidden", W.hiddenOnly], ["candidate", W.candidateOnly]]);
+  options("state", W.states, [["asserted", W.asserted], ["review", W.review], ["hidden", W.hiddenOnly], ["candidate", W.candidateOnly], ["drifted", W.drifted]]);
   $("unread").replaceChildren(...D.unread.map(u => { const tr = make("tr"); u.forEach(t => tr.append(make("td", "", t))); return tr; }));
   $("unreadPanel").hidden = !D.unread.length;
   cards(); draw(); table();
