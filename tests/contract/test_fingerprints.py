@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import servers
 from pingyao.classify.model import Table
 from pingyao.classify.ports import FingerprintedSource, Source
 from pingyao.classify.sources import fingerprints
@@ -235,3 +237,41 @@ def test_mariadb_tells_what_it_knows(
     assert fingerprint("t") is None
     time.sleep(3.1)
     assert fingerprint("t") not in (None, first)
+
+
+def test_postgresql_counts_lost_in_a_crash_are_not_taken_for_the_same() -> None:
+    """After a crash the counters start from nothing, and may come to what they were before."""
+    import psycopg
+
+    try:
+        with servers.postgresql() as server:
+            url = server.url("postgres")
+
+            def run(statement: str) -> None:
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute(statement.encode())
+
+            def counts() -> tuple[object, ...]:
+                with psycopg.connect(url, autocommit=True) as connection:
+                    asked = "SELECT n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables"
+                    return connection.execute(asked).fetchone() or ()
+
+            run("CREATE TABLE t (n int)")
+            run("INSERT INTO t VALUES (1)")
+            before, counted = of(open_postgresql(url), "t"), counts()
+            victim = psycopg.connect(url, autocommit=True)
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while True:
+                time.sleep(0.3)
+                try:
+                    run("INSERT INTO t VALUES (2)")
+                    break
+                except psycopg.OperationalError:
+                    assert time.monotonic() < deadline
+            victim.close()
+            assert counts() == counted == (1, 0, 0)
+            assert before is not None
+            assert of(open_postgresql(url), "t") not in (None, before)
+    except servers.Absent as absent:
+        pytest.skip(f"PostgreSQL is not installed ({absent})")

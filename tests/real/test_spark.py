@@ -20,7 +20,14 @@ from pingyao.classify.service import scan
 from pingyao.classify.sources import spark as engine
 from pingyao.classify.sources.open import open_path
 from pingyao.classify.sources.spark import Spark, open_spark
-from pingyao.kernel.errors import Invalid, NotFound, PingyaoError, Unavailable, Unsupported
+from pingyao.kernel.errors import (
+    Invalid,
+    NotFound,
+    NotPermitted,
+    PingyaoError,
+    Unavailable,
+    Unsupported,
+)
 
 if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
     pytest.skip("Java is not installed", allow_module_level=True)
@@ -108,7 +115,7 @@ def test_profiles_are_equal_to_the_last_hash(session: Any, parquet: Path) -> Non
     opened = open_spark(str(parquet))
     (table,) = opened.tables()
     assert isinstance(table, Table)
-    rows, profiles = opened.sum_up(table, None)
+    part = opened.sum_up(table, None)
     file = open_path(parquet)
     whole: tuple[Profile, ...] = (engine.values.EMPTY,) * len(table.columns)
     read = 0
@@ -116,7 +123,7 @@ def test_profiles_are_equal_to_the_last_hash(session: Any, parquet: Path) -> Non
         fresh = [engine.values.profile(c, read) for c in batch.columns]
         whole = tuple(map(engine.values.merge, whole, fresh))
         read += batch.num_rows
-    assert (rows, profiles) == (read, whole)
+    assert (part.rows, part.profiles) == (read, whole)
 
 
 def test_a_sample_is_no_more_than_asked_for(session: Any, parquet: Path) -> None:
@@ -141,9 +148,12 @@ def test_delimited_text_gives_equal_verdicts(session: Any, tmp_path: Path) -> No
 def test_rows_that_fit_no_columns_are_counted(session: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2\n3\n4,5\n6,7,8\n", "utf-8")
-    (unread,) = through_spark(str(path)).unread
+    result = through_spark(str(path))
+    assert [c.rows_read for c in result.tables[0].columns] == [2, 2]
+    (unread,) = result.unread
     assert unread.code == "scan.odd_rows"
     assert "2 行" in unread.detail
+    assert unread.rows_read == 2
 
 
 def test_tables_of_the_catalogue_with_their_comments(session: Any) -> None:
@@ -245,6 +255,12 @@ def test_executors_without_the_package_are_told_of(
 )
 def test_no_account_is_part_of_a_name(place: str, name: str) -> None:
     assert engine._name(place) == name
+
+
+def test_a_password_on_the_command_line_is_refused() -> None:
+    with pytest.raises(NotPermitted) as caught:
+        open_spark("jdbc:postgresql://h/d#t", {"user": "u", "password": "s3cret"})
+    assert "s3cret" not in caught.value.detail + caught.value.remedy
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

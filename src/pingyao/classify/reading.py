@@ -64,8 +64,8 @@ class Journal(Protocol):
 class SummingSource(Protocol):
     """A source that sums its tables up where they lie, instead of handing out their rows."""
 
-    def sum_up(self, table: Table, limit: int | None) -> tuple[int, tuple[Profile, ...]]:
-        """Returns how many rows a table has, at most ``limit``, and what each column looks like.
+    def sum_up(self, table: Table, limit: int | None) -> Part:
+        """Returns what was seen of a table, or of ``limit`` rows of it.
 
         Raises:
             PingyaoError: what went wrong; nothing of the table counts as read.
@@ -142,8 +142,12 @@ def _read_on(source: Source, table: Table, begun: Part, how: Manner) -> Part:
     tally = _Tally(begun)
     try:
         if isinstance(source, SummingSource):
-            rows, profiles = source.sum_up(table, how.limit)
-            return msgspec.structs.replace(begun, rows=rows, profiles=profiles, done=True)
+            return msgspec.structs.replace(
+                source.sum_up(table, how.limit),
+                fingerprint=begun.fingerprint,
+                read_at=begun.read_at,
+                done=True,
+            )
         with closing(_after(source.batches(table, how.limit), begun.rows)) as rest:
             for batch in rest:
                 tally.settle()

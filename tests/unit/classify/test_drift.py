@@ -48,9 +48,7 @@ def test_a_remark_that_begins_to_hold_id_numbers() -> None:
         0.0,
         0.005,
     )
-    assert say_drift(found) == "文字中开始出现证件号码，占 0.5000% 的行" or "开始出现" in say_drift(
-        found
-    )
+    assert say_drift(found) == "文字中开始出现居民身份证号码，占 0.5000% 的行"
 
 
 def test_one_in_a_remark_that_was_small_before_is_none() -> None:
@@ -107,7 +105,8 @@ def test_what_is_no_drift(before: Profile, now: Profile) -> None:
     assert told(before, now) == set()
 
 
-@settings(max_examples=60, deadline=None)
+# Once in ten thousand draws chance does look like drift: the same draws every time.
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.integers(1, 4_000),
     st.integers(1, 4_000),

@@ -171,6 +171,11 @@ CAUSES: dict[str, Cause] = {
         "Spark 读取 {what} 时出错。",
         "请凭错误码查看 Spark 的驱动与执行器日志后重试。",
     ),
+    "spark.password_shown": Cause(
+        NotPermitted,
+        "口令不能写在命令行上：本机其他用户看得到。",
+        "请用环境变量 PINGYAO_SOURCE_PASSWORD，或 PINGYAO_SOURCE_PASSWORD_FILE 指向的文件。",
+    ),
     "spark.rows_stay": Cause(
         Unsupported, "{what} 的行留在集群上，不逐行取回。", "请使用汇总读取（--engine spark）。"
     ),

@@ -20,13 +20,14 @@ import pyarrow as pa
 from pyarrow import compute
 
 from pingyao.classify.model import Column, Table, Unread
+from pingyao.classify.reading import Part
 from pingyao.classify.rules import values
 from pingyao.classify.rules.values import Profile
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.credentials import kept_password
 from pingyao.classify.sources.failures import failure, named, shown
 from pingyao.classify.sources.spark_session import open_session
-from pingyao.kernel.errors import Invalid, PingyaoError
+from pingyao.kernel.errors import PingyaoError
 
 _FORMATS = {
     **{".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "json"},
@@ -64,6 +65,8 @@ def open_spark(place: str, options: Mapping[str, str] | None = None) -> "Spark":
         PingyaoError: Spark or Java is absent, or the cluster does not answer.
     """
     given = dict(options or {})
+    if any("password" in key.lower() for key in given):
+        raise failure("spark.password_shown")
     conf = {key: given.pop(key) for key in [*given] if key.startswith("spark.")}
     return Spark(place, given, conf)
 
@@ -108,11 +111,13 @@ class Spark:
         del limit
         raise failure("spark.rows_stay", named(table))
 
-    def sum_up(self, table: Table, limit: int | None) -> tuple[int, tuple[Profile, ...]]:
+    def sum_up(self, table: Table, limit: int | None) -> Part:
         """Sums a table up on the executors; memory is bounded on them and here.
 
+        Rows of a text file that cannot be told into columns are left out, counted and reported.
+
         Raises:
-            PingyaoError: what went wrong, or that rows of a text file could not be told into columns.
+            PingyaoError: what went wrong.
         """
         frame = self._frames[table.schema, table.name]
         if limit is not None:
@@ -129,13 +134,13 @@ class Spark:
             _Piece(row["first"], row["rows"], row["odd"], _DECODE(bytes(row["profiles"])))
             for row in collected
         )
+        lost = None
         if whole.odd:
-            raise Invalid(
-                "scan.odd_rows",
-                f"{shown(self.name)}：{whole.odd:,} 行的列数与表头不符",
-                "请核对分隔符与引号后重新导出，或用 --spark 给出读取选项",
-            )
-        return whole.rows, whole.profiles or (values.EMPTY,) * len(table.columns)
+            detail = f"{shown(self.name)}：{whole.odd:,} 行的列数与表头不符，未计入"
+            remedy = "请核对分隔符与引号后重新导出，或用 --spark 给出读取选项"
+            lost = Unread(named(table), "scan.odd_rows", detail, remedy, whole.rows)
+        profiles = whole.profiles or (values.EMPTY,) * len(table.columns)
+        return Part(rows=whole.rows, profiles=profiles, failure=lost)
 
     def close(self) -> None:
         """Ends the session, unless it was there before."""
@@ -191,7 +196,8 @@ class Spark:
         self._frames[schema, name] = frame
         comment = ""
         if kind == "table":
-            comment = self._session.catalog.getTable(f"{schema}.{name}").description or ""
+            told = self._session.catalog.getTable(_quoted(*schema.split("."), name))
+            comment = told.description or ""
         return Table(schema, name, comment, kind, tuple(columns))
 
 
@@ -210,7 +216,7 @@ def _summed(batches: Iterable[pa.RecordBatch], *, text: bool) -> Iterator[pa.Rec
         columns = batch.columns
         if text:
             whole = compute.call_function("is_null", [columns.pop()])
-            odd += len(whole) - compute.call_function("sum", [whole]).as_py()
+            odd += len(whole) - whole.true_count
             columns = [c.filter(whole).fill_null("") for c in columns]
         fresh = tuple(values.profile(c, rows) for c in columns)
         profiles = tuple(map(values.merge, profiles, fresh)) if profiles else fresh
