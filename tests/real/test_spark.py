@@ -32,6 +32,8 @@ from pingyao.kernel.errors import (
 if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
     pytest.skip("Java is not installed", allow_module_level=True)
 
+# One session on one worker, where the tests are spread over several (--dist loadgroup).
+pytestmark = pytest.mark.xdist_group("spark")
 ROWS = 150_000
 KNOWLEDGE = load_knowledge()
 
