@@ -39,8 +39,8 @@ def scan_key(*words: object) -> str:
 class FileJournal:
     """Keeps every finished table in one file and the one being read in another.
 
-    What is kept holds hashes of some values, and the ends of columns of rising numbers: files are
-    their owner's alone, and are removed when the scan is complete. Nothing is flushed to the disk for every table: a power
+    What is kept holds no values, but hashes of some of them: files are their owner's alone, and
+    are removed when the scan is complete. Nothing is flushed to the disk for every table: a power
     failure costs some tables' reading, never a wrong result.
 
     Args:
