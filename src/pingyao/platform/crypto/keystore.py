@@ -1,0 +1,398 @@
+"""The software keystore: named secrets in one file, encrypted under a passphrase.
+
+One file, not the database: it is kept, copied and guarded apart from the data it protects. It is no
+certified cryptographic module; one that is stands behind the same port (`hsm`).
+"""
+
+import contextlib
+import fcntl
+import getpass
+import os
+import re
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pingyao.kernel.errors import (
+    Conflict,
+    IntegrityBroken,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    Unavailable,
+)
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.platform.crypto import choose, derive, keys, passphrases, release
+from pingyao.platform.crypto.derive import Stretch
+from pingyao.platform.crypto.keys import Approvals, Key, KeyInfo, Wrapped
+from pingyao.platform.crypto.ports import KEY_BYTES, NONCE_BYTES
+from pingyao.platform.crypto.release import Release
+from pingyao.platform.files import write_atomically
+
+FORMAT = "pingyao-keystore-1"
+CIPHERS = ("aes-256-gcm", "sm4-gcm")
+_MOST_BYTES = 64 << 20
+_NAME = re.compile(r"[\w][\w.\-]{0,63}")
+_T = TypeVar("_T")
+
+
+class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file: everything but the stretching of the passphrase is encrypted."""
+
+    format: str
+    cipher: str
+    stretch: Stretch
+    nonce: bytes
+    sealed: bytes
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """One version of a key; a destroyed one has neither secret nor release."""
+
+    info: KeyInfo
+    secret: bytes | None = None
+    release: Release | None = None
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    entries: list[_Entry] = []
+    history: list[EvidenceEvent] = []
+
+
+def default_path() -> Path:
+    """Returns where a user's keystore is, unless told otherwise."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return home / "pingyao" / "keys.pks"
+
+
+def create_keystore(
+    path: Path, passphrase: str, *, cipher: str = "aes-256-gcm", stretch: Stretch | None = None
+) -> "KeyStore":
+    """Makes an empty keystore.
+
+    Raises:
+        Conflict: there is one already.
+        Invalid: the passphrase is weak, or the directory cannot be written.
+    """
+    passphrases.strong_enough(passphrase)
+    how = stretch or derive.stretch()
+    key = derive.from_passphrase(passphrase, how, KEY_BYTES[cipher][-1])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(path):
+            if path.exists():
+                raise Conflict("keys.exists", f"{path.name} 已存在", "请另指定一个文件，或打开它")
+            write_atomically(path, _close(_Body(), key, how, cipher))
+    except OSError:
+        raise _not_writable(path) from None
+    return KeyStore(path, key, how, cipher)
+
+
+def open_keystore(path: Path, passphrase: str) -> "KeyStore":
+    """Opens a keystore.
+
+    Raises:
+        NotFound: there is no such file.
+        NotPermitted: the passphrase is wrong, or the file was altered; the two look alike.
+        Invalid: the file is readable by others, or is no keystore.
+    """
+    envelope = _read(path)
+    key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
+    store = KeyStore(path, key, envelope.stretch, envelope.cipher)
+    store.infos()
+    return store
+
+
+class KeyStore:
+    """An open keystore; every change is on disk when its call returns."""
+
+    def __init__(self, path: Path, key: bytes, stretch: Stretch, cipher: str) -> None:
+        self.path = path
+        self._key, self._stretch, self._cipher = key, stretch, cipher
+
+    def __repr__(self) -> str:
+        return f"KeyStore({self.path.name!r})"
+
+    def infos(self) -> list[KeyInfo]:
+        """Returns what is known of every version of every key."""
+        return [e.info for e in self._load().entries]
+
+    def history(self) -> list[EvidenceEvent]:
+        """Returns what was done with the keys, oldest first."""
+        return self._load().history
+
+    def create(
+        self,
+        name: str,
+        kind: str,
+        *,
+        purpose: str = "",
+        secret: bytes | None = None,
+        custodians: Approvals | None = None,
+    ) -> KeyInfo:
+        """Makes a key, or takes in a secret made elsewhere.
+
+        Args:
+            name: letters, digits, ``_ . -``.
+            kind: one of `keys.KINDS`; with ``secret`` also ``opaque``.
+            custodians: passphrases by person, any two of whom it will take to use the key.
+
+        Raises:
+            Conflict: the name is taken.
+            Invalid: a bad name, or custodians that will not do.
+        """
+        if not _NAME.fullmatch(name):
+            raise Invalid(
+                "keys.bad_name",
+                f"密钥名称“{name[:20]}”写法有误",
+                "用字母、数字、汉字与 _ . -，至多 64 字",
+            )
+        if kind != "opaque" or secret is None:
+            made = keys.generate(kind)
+            if secret is not None and len(secret) != len(made):
+                raise Invalid(
+                    "keys.bad_secret", f"{kind} 的密钥应为 {len(made)} 字节", "请核对所导入的密钥"
+                )
+            secret = secret or made
+        info = KeyInfo(name, 1, kind, purpose, _now(), persons=_persons(custodians))
+        entry = _entry(info, secret, custodians)
+
+        def change(body: _Body) -> KeyInfo:
+            if any(e.info.name == name for e in body.entries):
+                raise Conflict("keys.exists", f"已有名为 {name} 的密钥", "请换一个名称，或轮换它")
+            body.entries.append(entry)
+            _note(body, "keys.created", info, purpose=purpose)
+            return info
+
+        return self._change(change)
+
+    def get(self, name: str, version: int | None = None, approvals: Approvals | None = None) -> Key:
+        """Returns a key: the active version, or one asked for.
+
+        Raises:
+            NotFound: no such key, or it was destroyed.
+            NotYet: it takes two persons, and they have not approved.
+            NotPermitted: an approval does not hold.
+        """
+        entry = _find(self._load(), name, version)
+        if entry.release is None:
+            return Key(entry.info, entry.secret or b"")
+        secret = release.open_(entry.release, approvals, _context(entry.info))
+        approved_by = sorted(approvals or {})
+        self._change(lambda body: _note(body, "keys.released", entry.info, approved_by=approved_by))
+        return Key(entry.info, secret)
+
+    def rotate(self, name: str, custodians: Approvals | None = None) -> KeyInfo:
+        """Makes a new version the active one; the one before still opens what it closed.
+
+        Raises:
+            NotFound: no such key.
+            Invalid: a two-person key without its custodians.
+        """
+        before = _find(self._load(), name, None).info
+        if before.persons and custodians is None:
+            raise Invalid("keys.custodians", "双人密钥轮换时须重新由保管人设定口令", "请给出保管人")
+        info = KeyInfo(
+            name,
+            before.version + 1,
+            before.kind,
+            before.purpose,
+            _now(),
+            persons=_persons(custodians),
+        )
+        entry = _entry(info, keys.generate(before.kind), custodians)
+
+        def change(body: _Body) -> KeyInfo:
+            if any(e.info.name == name and e.info.version >= info.version for e in body.entries):
+                raise Conflict("keys.moved_on", f"密钥 {name} 刚被他人轮换", "请重新查看后再试")
+            for each in body.entries:
+                if each.info.name == name and each.info.state == "active":
+                    each.info = msgspec.structs.replace(each.info, state="retired")
+            body.entries.append(entry)
+            _note(body, "keys.rotated", info)
+            return info
+
+        return self._change(change)
+
+    def destroy(self, name: str, version: int, *, reason: str) -> KeyInfo:
+        """Destroys a version's secret; what it closed can never be opened again.
+
+        What is known of the key stays, with the reason. Copies of the file made before are out of
+        reach: they must be destroyed as well.
+
+        Raises:
+            NotFound: no such version, or destroyed already.
+        """
+
+        def change(body: _Body) -> KeyInfo:
+            entry = _find(body, name, version)
+            entry.secret = entry.release = None
+            entry.info = msgspec.structs.replace(entry.info, state="destroyed")
+            _note(body, "keys.destroyed", entry.info, reason=reason)
+            return entry.info
+
+        return self._change(change)
+
+    def wrap(
+        self, name: str, data_key: bytes, context: bytes, approvals: Approvals | None = None
+    ) -> Wrapped:
+        """See `keys.KeyHolder`."""
+        return keys.wrap_with(self.get(name, approvals=approvals), data_key, context)
+
+    def unwrap(self, wrapped: Wrapped, context: bytes, approvals: Approvals | None = None) -> bytes:
+        """See `keys.KeyHolder`."""
+        key = self.get(wrapped.key, wrapped.version, approvals)
+        return keys.unwrap_with(key, wrapped, context)
+
+    def change_passphrase(self, new: str) -> None:
+        """Puts the store under another passphrase.
+
+        Raises:
+            Invalid: the new one is weak.
+        """
+        passphrases.strong_enough(new)
+        how = msgspec.structs.replace(self._stretch, salt=os.urandom(len(self._stretch.salt)))
+        key = derive.from_passphrase(new, how, KEY_BYTES[self._cipher][-1])
+        with _locked(self.path):
+            body = self._load()
+            body.history.append(_event("keys.passphrase_changed", self.path.name, {}))
+            write_atomically(self.path, _close(body, key, how, self._cipher))
+        self._key, self._stretch = key, how
+
+    def _load(self) -> _Body:
+        envelope = _read(self.path)
+        if envelope.stretch != self._stretch:
+            raise Conflict("keys.moved_on", "密钥库口令已被更换", "请以新口令重新打开")
+        try:
+            plain = choose.unseal(
+                self._cipher, self._key, envelope.nonce, envelope.sealed, _aad(envelope)
+            )
+            return msgspec.msgpack.decode(plain, type=_Body)
+        except IntegrityBroken:
+            raise NotPermitted(
+                "keys.wrong_passphrase",
+                f"密钥库 {self.path.name} 打不开：口令有误，或文件被改动",
+                "请核对口令；如口令无误，请从备份恢复该文件",
+            ) from None
+
+    def _change(self, change: Callable[[_Body], _T]) -> _T:
+        """Applies a change to the newest content, under a lock; all of it or nothing is kept."""
+        try:
+            with _locked(self.path):
+                body = self._load()
+                result = change(body)
+                content = _close(body, self._key, self._stretch, self._cipher)
+                write_atomically(self.path, content)
+        except OSError:
+            raise _not_writable(self.path) from None
+        return result
+
+
+def _persons(custodians: Approvals | None) -> tuple[str, ...]:
+    return tuple(sorted(release.person(name) for name in custodians or ()))
+
+
+def _entry(info: KeyInfo, secret: bytes, custodians: Approvals | None) -> _Entry:
+    if custodians is None:
+        return _Entry(info, secret)
+    return _Entry(info, release=release.close(secret, custodians, _context(info)))
+
+
+def _context(info: KeyInfo) -> bytes:
+    return msgspec.json.encode(("pingyao/two-person", info.name, info.version))
+
+
+def _find(body: _Body, name: str, version: int | None) -> _Entry:
+    found = [e for e in body.entries if e.info.name == name]
+    if not found:
+        raise NotFound(
+            "keys.unknown", f"没有名为 {name[:64]} 的密钥", "pingyao keys list 可查看全部"
+        )
+    for entry in found:
+        if (version is None and entry.info.state == "active") or entry.info.version == version:
+            if entry.info.state == "destroyed":
+                break
+            return entry
+    raise NotFound(
+        "keys.destroyed",
+        f"密钥 {name} {'没有可用的版本' if version is None else f'的版本 {version} 不存在或已销毁'}",
+        "由它加密的数据无法再打开；如属误销毁，只能从销毁前的密钥库备份恢复",
+    )
+
+
+def _note(body: _Body, kind: str, info: KeyInfo, **facts: object) -> None:
+    body.history.append(
+        _event(kind, info.name, {"version": info.version, "kind": info.kind, **facts})
+    )
+
+
+def _event(kind: str, subject: str, facts: dict[str, object]) -> EvidenceEvent:
+    return EvidenceEvent(kind, subject, getpass.getuser(), _now(), facts)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _aad(envelope: _Envelope) -> bytes:
+    return msgspec.msgpack.encode((envelope.format, envelope.cipher, envelope.stretch))
+
+
+def _close(body: _Body, key: bytes, stretch: Stretch, cipher: str) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    empty = _Envelope(FORMAT, cipher, stretch, nonce, b"")
+    sealed = choose.seal(cipher, key, nonce, msgspec.msgpack.encode(body), _aad(empty))
+    return msgspec.json.encode(msgspec.structs.replace(empty, sealed=sealed)) + b"\n"
+
+
+def _read(path: Path) -> _Envelope:
+    try:
+        status = path.stat()
+        if status.st_mode & 0o077:
+            raise Invalid(
+                "keys.too_open",
+                f"密钥库 {path.name} 可被他人读写",
+                f"请先执行 chmod 600 {path.name}，并查明是否已被他人复制",
+            )
+        if status.st_size > _MOST_BYTES:
+            raise Invalid("keys.not_keystore", f"{path.name} 不是密钥库", "请核对所指的文件")
+        envelope = msgspec.json.decode(path.read_bytes(), type=_Envelope)
+    except FileNotFoundError:
+        raise NotFound(
+            "keys.no_keystore", f"没有密钥库 {path.name}", "请先执行 pingyao keys init"
+        ) from None
+    except OSError:
+        raise Unavailable(
+            "keys.unreadable", f"密钥库 {path.name} 无法读取", "请检查权限与存储"
+        ) from None
+    except msgspec.MsgspecError:
+        raise Invalid(
+            "keys.not_keystore",
+            f"{path.name} 不是密钥库，或已损坏",
+            "请核对所指的文件，或从备份恢复",
+        ) from None
+    if envelope.format != FORMAT or envelope.cipher not in CIPHERS:
+        raise Invalid("keys.newer", f"{path.name} 的格式本程序不认识", "请升级 pingyao 后再打开")
+    return envelope
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Keeps other processes from changing the store meanwhile."""
+    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _not_writable(path: Path) -> Invalid:
+    return Invalid(
+        "keys.not_writable",
+        f"密钥库 {path.name} 写不进去，内容未变",
+        "请检查磁盘空间与目录的写权限",
+    )

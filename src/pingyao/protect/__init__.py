@@ -1,0 +1,1 @@
+"""From a graded catalogue and a purpose to protected data, with proof that it is."""
