@@ -1,0 +1,1 @@
+"""Techniques of protection: arithmetic over Arrow columns, no I/O."""
