@@ -2,7 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def state_home() -> Path:
@@ -10,15 +13,25 @@ def state_home() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pingyao"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that nobody ever sees half of it; mode 0600."""
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """Gives a file to write that takes its name only when all of it is on disk; mode 0600.
+
+    Whatever goes wrong meanwhile, nobody ever sees half of it.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that nobody ever sees half of it; mode 0600."""
+    with replacing(path) as file:
+        file.write(content)

@@ -4,13 +4,15 @@ import os
 import unicodedata
 
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SM3
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pingyao.kernel.errors import IntegrityBroken
 
 _SALT_BYTES = 16
+_HASHES = {"sha256": SHA256, "sm3": SM3}
 # A hostile file must not make us fill the memory or wait for ever.
 _MOST_MEMORY_KIB = 1 << 20
 _MOST_ITERATIONS = 64
@@ -59,6 +61,20 @@ def from_passphrase(passphrase: str, how: Stretch, length: int = 32) -> bytes:
     ).derive(unicodedata.normalize("NFKC", passphrase).encode())
 
 
-def from_key(key: bytes, purpose: str, salt: bytes = b"", length: int = 32) -> bytes:
-    """Derives a key for one purpose from a key (HKDF-SHA-256; Cites: RFC 5869)."""
-    return HKDF(SHA256(), length, salt or None, f"pingyao/{purpose}".encode()).derive(key)
+def from_key(
+    key: bytes, purpose: str, salt: bytes = b"", length: int = 32, hashed_by: str = "sha256"
+) -> bytes:
+    """Derives a key for one purpose from a key: HKDF over ``sha256`` or ``sm3``.
+
+    Cites: RFC 5869.
+    """
+    return HKDF(_HASHES[hashed_by](), length, salt or None, f"pingyao/{purpose}".encode()).derive(
+        key
+    )
+
+
+def mac(key: bytes, data: bytes, hashed_by: str = "sha256") -> bytes:
+    """Returns the HMAC of data over ``sha256`` or ``sm3`` (Cites: RFC 2104)."""
+    state = HMAC(key, _HASHES[hashed_by]())
+    state.update(data)
+    return state.finalize()

@@ -10,6 +10,7 @@ import msgspec
 
 from pingyao.kernel.errors import Unsupported
 from pingyao.platform.crypto import choose
+from pingyao.platform.crypto.plain import bad_tag
 from pingyao.platform.crypto.ports import NONCE_BYTES
 
 State = Literal["active", "retired", "destroyed"]
@@ -134,7 +135,9 @@ def unwrap_with(key: Key, wrapped: Wrapped, context: bytes) -> bytes:
     Raises:
         IntegrityBroken: it was altered, or belongs to another key or context.
     """
-    cipher = _WRAPPING.get(key.info.kind, wrapped.cipher)
+    cipher = _WRAPPING.get(key.info.kind)
+    if cipher is None or cipher != wrapped.cipher:
+        raise bad_tag()
     aad = _bound(key.info.name, key.info.version, context)
     return choose.unseal(cipher, key.secret, wrapped.nonce, wrapped.sealed, aad)
 

@@ -1,0 +1,1 @@
+"""Formats of protected data."""
