@@ -138,6 +138,8 @@ def read_head(file: BinaryIO, name: str) -> Head:
     except msgspec.MsgspecError:
         raise damaged(name) from None
     plan = head.plan
+    if msgspec.json.encode(head) != content:  # one file, one spelling
+        raise damaged(name)
     if plan.suite not in SUITES or not 1 <= plan.chunk_bytes <= _MOST_CHUNK_BYTES:
         raise damaged(name)
     return head
