@@ -21,6 +21,10 @@ _COMMANDS = {
         "pingyao.app.commands:example_bank",
         "生成示例银行，供试用与演示 · make up an example bank",
     ),
+    "keys": (
+        "pingyao.app.keys:app",
+        "密钥、加密文件与令牌库 · keys, sealed files and the token vault",
+    ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
 }
 for _name, (_path, _help) in _COMMANDS.items():

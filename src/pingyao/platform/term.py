@@ -2,7 +2,7 @@
 
 import sys
 import unicodedata
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,26 @@ def scan_progress(*, enabled: bool) -> Generator[TerminalProgress]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield TerminalProgress(bar)
+
+
+@contextmanager
+def bytes_progress(what: str, total: int) -> Generator[Callable[[int], None]]:
+    """Gives what is told of bytes done, and shows them on stderr where there is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(safe(what, 40), total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def print_table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

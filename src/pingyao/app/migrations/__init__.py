@@ -4,10 +4,10 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from pingyao.app.migrations import v0001_catalogue, v0002_readings
+from pingyao.app.migrations import v0001_catalogue, v0002_readings, v0003_vault
 from pingyao.kernel.errors import Conflict
 
-_STEPS = (v0001_catalogue.upgrade, v0002_readings.upgrade)
+_STEPS = (v0001_catalogue.upgrade, v0002_readings.upgrade, v0003_vault.upgrade)
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
 )

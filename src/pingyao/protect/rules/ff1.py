@@ -16,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingyao.kernel.errors import Invalid, Unsupported
+from pingyao.kernel.errors import Invalid
+from pingyao.platform.checks import USCC_SET
 from pingyao.platform.crypto.ports import BlockCipher, Blocks
-from pingyao.platform.identifiers import USCC_SET
 from pingyao.protect.rules import shapes
+from pingyao.protect.rules.cells import Cells, text_cells
 from pingyao.protect.rules.feistel import Feistel, Numbers
 
 Kind = Literal["text", "mobile", "bank_card", "id_card", "uscc"]
 DIGITS = "0123456789"
 LOWER36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 UPPER36 = LOWER36.upper()
-_NOTHING = np.empty(0, np.uint64)
 _BINS = range(6, 9)
 
 
@@ -113,13 +113,7 @@ def _column(
         plain = array.dictionary_decode()
         given = _column(plain, scheme, encrypt, tweak, told, decrypt=decrypt)
         return given.dictionary_encode().cast(array.type)
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        raise Unsupported(
-            "protect.not_text",
-            f"保格式加密只适用于文本列，此列为 {array.type}",
-            "请先转为文本（数字列注意前导零）",
-        )
-    cells = _Cells(array)
+    cells = text_cells(array)
     groups = np.zeros(len(array), np.int64)
     _fit(scheme, cells, groups)
     fits = groups > 0
@@ -137,34 +131,7 @@ def _column(
     return cells.result(fits)
 
 
-class _Cells:
-    """The bytes of a column, and those of the one to come: blank but for what is written."""
-
-    def __init__(self, array: pa.Array) -> None:
-        self.type = array.type
-        _, offsets, data = array.buffers()
-        width = np.int64 if pa.types.is_large_string(array.type) else np.int32
-        ends = np.zeros(1, width) if offsets is None else np.frombuffer(offsets, width)
-        self.offsets = ends[array.offset : array.offset + len(array) + 1].astype(np.int64)
-        if not len(array):
-            self.offsets = np.zeros(1, np.int64)
-        first, last = int(self.offsets[0]), int(self.offsets[-1])
-        whole = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-        self.data = whole[first:last]
-        self.offsets -= first
-        self.out = np.zeros(last - first, np.uint8)
-        self.live = np.ones(len(array), np.bool_)
-        if array.null_count:
-            self.live = array.is_valid().to_numpy(zero_copy_only=False)
-
-    def result(self, fits: NDArray[np.bool_]) -> pa.Array:
-        width = np.int64 if pa.types.is_large_string(self.type) else np.int32
-        validity = None if fits.all() else pa.py_buffer(np.packbits(fits, bitorder="little"))
-        buffers = [validity, pa.py_buffer(self.offsets.astype(width)), pa.py_buffer(self.out)]
-        return pa.Array.from_buffers(self.type, len(fits), buffers)
-
-
-def _fit(scheme: Scheme, cells: _Cells, groups: NDArray[np.int64]) -> None:
+def _fit(scheme: Scheme, cells: Cells, groups: NDArray[np.int64]) -> None:
     data, offsets, live = cells.data, cells.offsets, cells.live
     match scheme.kind:
         case "text":
@@ -189,7 +156,7 @@ def _parted(groups: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]
 
 def _group(
     scheme: Scheme,
-    cells: _Cells,
+    cells: Cells,
     group: int,
     rows: NDArray[np.int64],
     encrypt: Blocks,
@@ -239,7 +206,7 @@ class _Body(msgspec.Struct, frozen=True):
 
 def _id_cards(
     scheme: Scheme,
-    cells: _Cells,
+    cells: Cells,
     rows: NDArray[np.int64],
     encrypt: Blocks,
     tweak: bytes,

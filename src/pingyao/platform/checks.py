@@ -1,4 +1,4 @@
-"""Shapes and check characters of identifiers, compiled; each looks at the bytes ``data[start:end]``."""
+"""Check digits and shapes of identifiers, compiled; each looks at the bytes ``data[start:end]``."""
 
 import numpy as np
 from numba import njit
