@@ -6,6 +6,7 @@ set -eu
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
+ls /usr/lib/softhsm/libsofthsm2.so >/dev/null 2>&1 || missing="$missing softhsm2"
 command -v chromium >/dev/null || missing="$missing chromium fonts-noto-cjk"
 command -v java >/dev/null || missing="$missing default-jre-headless"
 [ -n "$missing" ] || exit 0

@@ -185,7 +185,7 @@ def seal(
     from pingyao.platform.term import bytes_progress
     from pingyao.protect.formats import sealing
 
-    held = _open(store)
+    held = _holder(store)
     total = source.stat().st_size if source.exists() else 0
     with bytes_progress(source.name, total) as told:
         said = sealing.seal(
@@ -208,7 +208,7 @@ def open_(
     from pingyao.platform.term import bytes_progress
     from pingyao.protect.formats import sealing
 
-    held = _open(store)
+    held = _holder(store)
     total = source.stat().st_size if source.exists() else 0
     with bytes_progress(source.name, total) as told:
         said = sealing.open_(source, target, held, approvals=_persons(approve), told=told)
@@ -247,7 +247,7 @@ def rewrap(
     """密钥轮换后，把加密文件换到在用的版本；数据本身不重新加密。"""
     from pingyao.protect.formats import sealing
 
-    said = sealing.rewrap(source, _open(store), to, _persons(approve))
+    said = sealing.rewrap(source, _holder(store), to, _persons(approve))
     print(f"{source.name} 现由 {_keys(said.keys)} 打开")
 
 
@@ -304,6 +304,20 @@ def _open(store: Path | None):
     return open_keystore(_path(store), asked())
 
 
+def _holder(store: Path | None):
+    """Opens the device that ``PINGYAO_PKCS11_LIBRARY`` names, else the keystore."""
+    import os
+
+    library = os.environ.get("PINGYAO_PKCS11_LIBRARY")
+    if not library or store is not None:
+        return _open(store)
+    from pingyao.platform.crypto.hsm import open_hsm
+    from pingyao.platform.crypto.passphrases import passphrase as asked
+
+    token = os.environ.get("PINGYAO_PKCS11_TOKEN", "")
+    return open_hsm(Path(library), token, asked("PINGYAO_PKCS11_PIN", "设备口令"))
+
+
 def _vault(vault: str, key: str, suite: str, approve: tuple[str, ...], store: Path | None, db: Db):
     from pingyao.app.opening import open_catalogue
     from pingyao.classify.store import emit
@@ -311,7 +325,7 @@ def _vault(vault: str, key: str, suite: str, approve: tuple[str, ...], store: Pa
 
     approvals = _persons(approve)
     return open_vault(
-        open_catalogue(db), vault, _open(store), emit, key=key, suite=suite, approvals=approvals
+        open_catalogue(db), vault, _holder(store), emit, key=key, suite=suite, approvals=approvals
     )
 
 

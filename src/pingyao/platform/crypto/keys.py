@@ -124,7 +124,7 @@ def wrap_with(key: Key, data_key: bytes, context: bytes) -> Wrapped:
             f"请改用 {' 或 '.join(_WRAPPING)} 密钥",
         )
     cipher, nonce = _WRAPPING[info.kind], os.urandom(NONCE_BYTES)
-    aad = _bound(info.name, info.version, context)
+    aad = bound(info.name, info.version, context)
     sealed = choose.seal(cipher, key.secret, nonce, data_key, aad)
     return Wrapped(info.name, info.version, cipher, nonce, sealed)
 
@@ -138,9 +138,10 @@ def unwrap_with(key: Key, wrapped: Wrapped, context: bytes) -> bytes:
     cipher = _WRAPPING.get(key.info.kind)
     if cipher is None or cipher != wrapped.cipher:
         raise bad_tag()
-    aad = _bound(key.info.name, key.info.version, context)
+    aad = bound(key.info.name, key.info.version, context)
     return choose.unseal(cipher, key.secret, wrapped.nonce, wrapped.sealed, aad)
 
 
-def _bound(name: str, version: int, context: bytes) -> bytes:
+def bound(name: str, version: int, context: bytes) -> bytes:
+    """Returns what a wrapped key is bound to."""
     return msgspec.json.encode(("pingyao/wrap", name, version)) + context
