@@ -176,6 +176,24 @@ def test_what_lacks_the_shape_never_passes_in_clear(kind) -> None:
     assert not any(b.strip() and b.encode() in kept for b in bad)  # nor beneath the nulls
 
 
+def test_lengths_that_cannot_be_encrypted_are_emptied_where_that_is_allowed() -> None:
+    values = ["12345", "1234567", "1" * 37]
+    told: list[int] = []
+    scheme = Scheme("text", misfits="redact")
+    cipher = choose.block_cipher("aes")
+    given = encrypt_column(pa.array(values), scheme, KEY[:16], b"", cipher, told.append).to_pylist()
+    assert given[0] is given[2] is None
+    assert given[1] not in (None, values[1])
+    assert told == [2]
+
+
+def test_a_small_x_is_an_x() -> None:
+    cipher, scheme = choose.block_cipher("aes"), Scheme("id_card")
+    given = encrypt_column(pa.array([ID.lower(), ID]), scheme, KEY[:16], b"", cipher)
+    assert given[0] == given[1]
+    assert decrypt_column(given, scheme, KEY[:16], b"", cipher).to_pylist() == [ID, ID]
+
+
 def test_slices_nulls_and_other_string_types() -> None:
     values = [None, "1234567890", "9876543210987654", None, "0000000"]
     cipher = choose.block_cipher("aes")

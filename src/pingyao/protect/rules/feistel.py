@@ -29,6 +29,11 @@ KEPT_BYTES = 7
 Numbers = NDArray[np.uint64]
 
 
+def encryptable(radix: int, length: int) -> bool:
+    """Tells whether strings of a radix and length are many enough, and short enough."""
+    return radix**length >= LEAST_DOMAIN and radix ** (length - length // 2) < _MOST_HALF
+
+
 class Feistel:
     """FF1 with one key, tweak, radix and length.
 

@@ -21,7 +21,7 @@ from pingyao.platform.checks import USCC_SET
 from pingyao.platform.crypto.ports import BlockCipher, Blocks
 from pingyao.protect.rules import shapes
 from pingyao.protect.rules.cells import Cells, text_cells
-from pingyao.protect.rules.feistel import Feistel, Numbers
+from pingyao.protect.rules.feistel import Feistel, Numbers, encryptable
 
 Kind = Literal["text", "mobile", "bank_card", "id_card", "uscc"]
 DIGITS = "0123456789"
@@ -36,7 +36,8 @@ class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         kind: ``text`` over an alphabet, each length by itself; ``mobile`` keeps three digits;
             ``bank_card`` keeps the issuer's digits and makes the Luhn digit new; ``id_card`` keeps
-            the region or the birth date or neither and makes the check character new; ``uscc``
+            the region or the birth date or neither and makes the check character new (a small x
+            comes back as X); ``uscc``
             keeps the eight characters of department, kind and region and makes both check
             characters new. What is kept goes into the tweak.
         alphabet: of ``text``: 2–36 different ASCII characters.
@@ -137,6 +138,10 @@ def _fit(scheme: Scheme, cells: Cells, groups: NDArray[np.int64]) -> None:
         case "text":
             values = shapes.values_of(scheme.alphabet.encode())
             shapes.fit_text(data, offsets, live, values, groups)
+            if scheme.misfits == "redact":
+                for length in np.unique(groups):
+                    if length and not encryptable(len(scheme.alphabet), int(length)):
+                        groups[groups == length] = 0
         case "mobile":
             shapes.fit_mobile(data, offsets, live, groups)
         case "bank_card":
