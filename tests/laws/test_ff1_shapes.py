@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pingyao.platform import checks as shape
 from pingyao.platform.crypto import choose
+from pingyao.protect.rules import identifiers as shape
 from pingyao.protect.rules.ff1 import UPPER36, Kind, Scheme, decrypt_column, encrypt_column
 
 USCC_SET = shape.USCC_SET.decode()

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ff1_reference import ff1
 from pingyao.kernel.errors import Invalid, Unsupported
-from pingyao.platform import checks
 from pingyao.platform.crypto import choose
+from pingyao.protect.rules import identifiers
 from pingyao.protect.rules.feistel import Feistel
 from pingyao.protect.rules.ff1 import (
     LOWER36,
@@ -215,7 +215,7 @@ def test_what_is_kept_is_kept_and_check_digits_fit() -> None:
     for keep, span in (("region", slice(0, 6)), ("birth", slice(6, 14)), ("", slice(0, 0))):
         sealed = through([ID], Scheme("id_card", keep=keep))[0]
         assert sealed[span] == ID[span]
-        assert checks.id_card(np.frombuffer(sealed.encode(), np.uint8), 0, 18) == 2
+        assert identifiers.id_card(np.frombuffer(sealed.encode(), np.uint8), 0, 18) == 2
         assert sealed[:6] != ID[:6] or keep == "region"
         assert sealed[6:14] != ID[6:14] or keep == "birth"
 

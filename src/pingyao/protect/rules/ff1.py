@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingyao.kernel.errors import Invalid
-from pingyao.platform.checks import USCC_SET
 from pingyao.platform.crypto.ports import BlockCipher, Blocks
 from pingyao.protect.rules import shapes
 from pingyao.protect.rules.cells import Cells, text_cells
 from pingyao.protect.rules.feistel import Feistel, Numbers, encryptable
+from pingyao.protect.rules.identifiers import USCC_SET
 
 Kind = Literal["text", "mobile", "bank_card", "id_card", "uscc"]
 DIGITS = "0123456789"

@@ -10,7 +10,7 @@ the same length. Cells are the bytes ``data[offsets[k]:offsets[k + 1]]``.
 import numpy as np
 from numba import njit
 
-from pingyao.platform.checks import (
+from pingyao.protect.rules.identifiers import (
     PROVINCE_CODES,
     USCC_SET,
     id_card,

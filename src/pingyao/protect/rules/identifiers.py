@@ -1,4 +1,4 @@
-"""Check digits and shapes of identifiers, compiled; each looks at the bytes ``data[start:end]``."""
+"""The identifiers FF1 keeps valid: their shapes and check characters, compiled; over ``data[start:end]``."""
 
 import numpy as np
 from numba import njit
@@ -103,27 +103,6 @@ def luhn(data: Bytes, start: int, end: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def bank_card(data: Bytes, start: int, end: int) -> int:
-    """Returns 0 for no card number, 1 for a plausible issuer range and length, 2 if Luhn fits too."""
-    size = end - start
-    if size < 15 or size > 19 or number(data, start, end if size < 19 else start + 18) < 0:
-        return 0
-    if not 48 <= data[end - 1] <= 57:
-        return 0
-    two = number(data, start, start + 2)
-    union = two == 62 and size >= 16
-    visa = data[start] == 52 and size == 16
-    master = 51 <= two <= 55 and size == 16
-    amex = (two == 34 or two == 37) and size == 15
-    jcb = two == 35 and size == 16
-    # Older domestic cards outside the 62 range were issued under 9 and 6.
-    old = (two == 60 or data[start] == 57) and (size == 16 or size == 19)
-    if not (union or visa or master or amex or jcb or old):
-        return 0
-    return 2 if luhn(data, start, end) else 1
-
-
-@njit(cache=True, nogil=True)
 def uscc(data: Bytes, start: int, end: int) -> int:
     """Returns 0 for no unified social credit code, 1 for its shape, 2 if the check fits.
 
@@ -153,24 +132,6 @@ def uscc_check(data: Bytes, start: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def org_code(data: Bytes, start: int, end: int) -> int:
-    """Returns 0 for no organisation code, 1 for its shape, 2 if the check fits.
-
-    Cites: GB 11714-1997.
-    """
-    size = end - start
-    if not (size == 9 or (size == 10 and data[end - 2] == 45)):
-        return 0
-    for i in range(start, start + 8):
-        if not (48 <= data[i] <= 57 or 65 <= data[i] <= 90):
-            return 0
-    last = data[end - 1]
-    if not (48 <= last <= 57 or last == 88):
-        return 0
-    return 2 if org_check(data, start) == last else 1
-
-
-@njit(cache=True, nogil=True)
 def org_check(data: Bytes, start: int) -> int:
     """Returns the check character of eight digits and letters (Cites: GB 11714-1997)."""
     total = 0
@@ -179,27 +140,6 @@ def org_check(data: Bytes, start: int) -> int:
         total += (char - 48 if char <= 57 else char - 55) * _ORG_WEIGHTS[i]
     check = 11 - total % 11
     return 88 if check == 10 else 48 if check == 11 else 48 + check
-
-
-@njit(cache=True, nogil=True)
-def lei(data: Bytes, start: int, end: int) -> int:
-    """Returns 0 for no LEI, 1 for its shape, 2 if mod 97-10 fits (Cites: ISO 17442)."""
-    if end - start != 20 or number(data, end - 2, end) < 0:
-        return 0
-    rest = 0
-    letters = False
-    for i in range(start, end):
-        char = data[i]
-        if 48 <= char <= 57:
-            rest = (rest * 10 + char - 48) % 97
-        elif 65 <= char <= 90:
-            rest = (rest * 100 + char - 55) % 97
-            letters = True
-        else:
-            return 0
-    if not letters:
-        return 0
-    return 2 if rest == 1 else 1
 
 
 @njit(cache=True, nogil=True)
