@@ -1,0 +1,1 @@
+"""Evidence log: what happened is written once, signed, witnessed, and provable to strangers offline."""

@@ -1,0 +1,1 @@
+"""Arithmetic of the log: trees, proofs and tiles."""
