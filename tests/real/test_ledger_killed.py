@@ -1,0 +1,76 @@
+"""A sequencer killed at random points, and a log whose bytes are flipped at random."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pingyao.kernel.errors import PingyaoError
+from pingyao.ledger.store import seen
+from pingyao.ledger.store.fsck import fsck
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
+
+from logs import KINDS, entries, new_log, publish
+
+TRIALS = 200
+FLIPS = 1000
+
+
+def test_killed_at_random_points(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name("ledger_killed.py"),
+            tmp_path / "log",
+            str(TRIALS),
+            "7",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["trials"] == TRIALS
+    assert told["acked"] > TRIALS
+    assert told["heads"] > TRIALS // 4
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "RUN", 64)
+    folder, mark = tmp_path / "log", tmp_path / "log-mark"
+    with new_log(folder, KINDS) as log:
+        for i in range(0, 600, 60):
+            log.append(entries(i, 60))
+        publish(log)
+    assert not fsck(folder, mark).findings
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in ("policy", "lock")]
+    files.append(mark / "head")
+    names = {p.name for p in files}
+    assert {"entries", "checkpoint", "resume.json", "level-0", "level-1", "positions"} <= names
+    draw = random.Random(11)
+    for _ in range(FLIPS):
+        # Small files are drawn as often as large ones.
+        path = draw.choice([p for p in files if p.stat().st_size])
+        whole = path.read_bytes()
+        at, bit = draw.randrange(len(whole)), 1 << draw.randrange(8)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+        try:
+            found = fsck(folder, mark).findings
+        except PingyaoError as error:
+            raise AssertionError("a check reports, it does not stop") from error
+        assert found, (path.name, at, bit)
+        path.write_bytes(whole)
+    for path in files:
+        whole = path.read_bytes()
+        for other in (whole[:-1], whole + b"\0"):
+            if whole:
+                path.write_bytes(other)
+                assert fsck(folder, mark).findings, (path.name, len(other))
+        path.write_bytes(whole)
+    assert not fsck(folder, mark).findings
