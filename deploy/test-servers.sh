@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the database servers, the browser and the Java the tests start for themselves, where Debian packages can be had.
+# Installs the database servers, the browser, Java and the verifiers of others that the tests use, where Debian packages can be had.
 # Nothing is started as a system service. Without root or sudo the tests that need them are skipped.
 set -eu
 
@@ -7,6 +7,9 @@ missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
 ls /usr/lib/softhsm/libsofthsm2.so >/dev/null 2>&1 || missing="$missing softhsm2"
+# Go and its note and tlog packages: the verifier of others that the evidence log is checked with.
+[ -d /usr/share/gocode/src/golang.org/x/mod ] && command -v go >/dev/null || missing="$missing golang-go golang-golang-x-mod-dev"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v chromium >/dev/null || missing="$missing chromium fonts-noto-cjk"
 command -v java >/dev/null || missing="$missing default-jre-headless"
 [ -n "$missing" ] || exit 0

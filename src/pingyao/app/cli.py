@@ -25,6 +25,10 @@ _COMMANDS = {
         "pingyao.app.keys:app",
         "密钥、加密文件与令牌库 · keys, sealed files and the token vault",
     ),
+    "ledger": (
+        "pingyao.ledger.cli:app",
+        "存证账本：登记、取证、核验、检查 · the evidence ledger",
+    ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
 }
 for _name, (_path, _help) in _COMMANDS.items():

@@ -211,7 +211,7 @@ def _resume(folder: Path, found: list[Finding]) -> Resume | None:
         return msgspec.json.decode((folder / RESUME).read_bytes(), type=Resume)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         found.append(Finding(RESUME, "无法读取"))
         return None
 

@@ -1,7 +1,8 @@
 """Reading a log: heads, entries, tiles and proofs, beside the sequencer or without one."""
 
-from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from pingyao.kernel.errors import NotFound, NotYet
 from pingyao.ledger.formats.checkpoint import parse_checkpoint
@@ -17,6 +18,7 @@ CHECKPOINT = "checkpoint"
 POLICY = "policy"
 ENTRIES = "entries"
 HASHES = "hashes"
+_LOOKED_AT = 1 << 18
 
 
 def read_policy(folder: Path) -> Policy:
@@ -132,6 +134,17 @@ class LogFiles:
         data = self._hashes.tile(0, first, count)
         return [data[i : i + HASH] for i in range(0, len(data), HASH)]
 
+    def find(self, leaf: bytes, size: int) -> int | None:
+        """Looks through the leaves for one; None when it is not there."""
+        wanted = np.frombuffer(leaf, "<u8")
+        for first in range(0, size, _LOOKED_AT):
+            count = min(_LOOKED_AT, size - first)
+            held = np.frombuffer(self._hashes.tile(0, first, count), "<u8").reshape(count, 4)
+            hits = np.flatnonzero((held == wanted).all(axis=1))
+            if len(hits):
+                return first + int(hits[0])
+        return None
+
     def close(self) -> None:
         """Closes the files."""
         self._entries.close()
@@ -150,8 +163,3 @@ def open_reader(folder: Path) -> LogFiles:
         return LogFiles(folder, entries, HashFiles(folder / HASHES, writable=False))
     except FileNotFoundError:
         raise NotFound("ledger.empty", "账本还没有条目", "请先追加条目") from None
-
-
-def newest(heads: Sequence[tuple[Checkpoint, str]]) -> tuple[Checkpoint, str] | None:
-    """Returns the largest of several heads."""
-    return max(heads, key=lambda h: h[0].size, default=None)

@@ -4,7 +4,6 @@ Only heads over what is on the disk are signed, and nothing on the disk is ever 
 signed can be signed again after a crash, and nothing else.
 """
 
-import hashlib
 import os
 import sys
 import time
@@ -125,7 +124,7 @@ class Log(LogFiles):
         nothing = Resume(0, len(MAGIC))
         try:
             found = msgspec.json.decode((self.folder / RESUME).read_bytes(), type=Resume)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return nothing
         if found.position > self._entries.length():
             raise IntegrityBroken(
@@ -308,8 +307,3 @@ def create_log(folder: Path, policy: bytes) -> None:
         raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / "policy", policy)
-
-
-def origin_hash(origin: str) -> str:
-    """Returns the name under which witnesses serve a log's head. Cites: C2SP tlog-witness v1.0.0."""
-    return hashlib.sha256(origin.encode()).hexdigest()

@@ -1,0 +1,343 @@
+"""The commands ``pingyao ledger …``."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
+from pingyao.ledger.formats import record as records
+from pingyao.ledger.formats.note import format_vkey, parse_vkey
+from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
+from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof, verify_proof
+from pingyao.ledger.model import Checkpoint, Policy, Signed
+from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.platform.crypto.signers import Algorithm
+from pingyao.platform.files import write_atomically
+from pingyao.platform.term import safe
+
+app = App(
+    name="ledger",
+    help="存证账本：登记、取证、核验、检查 · the evidence ledger",
+)
+Folder = Annotated[Path, Parameter(help="账本目录")]
+Json = Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")]
+Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
+Key = Annotated[str, Parameter(help="账本密钥在密钥库中的名称")]
+Mark = Annotated[
+    Path | None,
+    Parameter(help="高水位目录，须在账本目录之外；默认在本人状态目录，用于识破从旧备份恢复"),
+]
+_MOST_PROOF = 4_000_000
+_OPENING = ".tlog-opening"
+
+
+@app.command
+def init(
+    folder: Folder,
+    /,
+    *,
+    origin: Annotated[str, Parameter(help="来源名，全联盟唯一，如 bank.example/evidence")],
+    algorithm: Annotated[
+        tuple[Algorithm, ...], Parameter(help="签名算法，可重复给出；须含 ed25519")
+    ] = (Algorithm.ED25519,),
+    key: Key = "ledger",
+    keystore: Keystore = None,
+) -> None:
+    """新建账本：在密钥库中生成签名密钥，写出信任策略（policy 文件）。
+
+    policy 文件即交给核验方的信任依据；其中加入 witness、group、quorum 行后，检查点须经见证方联署才发布。
+    """
+    from pingyao.ledger.keys import make_keys, open_store
+    from pingyao.ledger.store.writer import create_log
+
+    if folder.exists() and any(folder.iterdir()):
+        raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
+    keys = make_keys(open_store(keystore, create=True), key, algorithm, origin)
+    create_log(folder, format_policy(Policy(keys, {}, {}, "none")))
+    print(f"已新建账本 {safe(origin)}")
+    for each in keys:
+        print(f"验证公钥：{format_vkey(each)}")
+    print(f"信任策略：{folder / 'policy'}（请经可靠途径交给核验方）")
+
+
+@app.command
+def append(
+    folder: Folder,
+    files: Annotated[tuple[Path, ...], Parameter(help="要登记的文件")],
+    /,
+    *,
+    member: Annotated[str, Parameter(help="登记机构的名称，写入条目")] = "",
+    operator: Annotated[str, Parameter(help="经办人，只写入承诺值；默认为当前登录用户")] = "",
+    out: Annotated[Path | None, Parameter(help="证明文件放在哪个目录；默认与原文件同处")] = None,
+    key: Key = "ledger",
+    keystore: Keystore = None,
+    mark: Mark = None,
+    json: Json = False,
+) -> None:
+    """登记文件：记下其杂凑值、来源与时间，只把加盐的承诺值写入账本；每个文件得到一份 .tlog-proof 证明。"""
+    from pingyao.ledger.keys import open_store, own_keys
+    from pingyao.ledger.store.mark import default_mark
+    from pingyao.ledger.store.provenance import take_in
+    from pingyao.ledger.store.reader import read_policy
+    from pingyao.ledger.store.writer import MAX_BATCH, Log
+
+    policy = read_policy(folder)
+    origin = policy.logs[0].name
+    if not 0 < len(files) <= MAX_BATCH:
+        raise Invalid("ledger.no_files", f"请给出 1 至 {MAX_BATCH:,} 个文件", "请分批登记")
+    places = [(out or f.parent) / f"{f.name}.tlog-proof" for f in files]
+    if len(set(places)) < len(places):
+        raise Invalid("ledger.same_name", "有同名的文件，证明会互相覆盖", "请分次登记或分放目录")
+    signers = own_keys(open_store(keystore), key, policy)
+    at = datetime.now(UTC)
+    shown = [
+        _opening(place, take_in(file, operator), member or origin, at)
+        for file, place in zip(files, places, strict=True)
+    ]
+    with Log(folder, signers, mark=mark or default_mark(origin)) as log:
+        indices = log.append([s.entry.encode() for s in shown])
+        if policy.quorum != "none":
+            raise NotYet(
+                "ledger.not_final",
+                f"{len(indices):,} 条已落盘，尚待见证方联署，检查点未发布",
+                "所需的盐与文件信息存于 .tlog-opening；联署达到要求后用 prove --opening 取得证明",
+            )
+        _, note = log.sign()
+        log.publish(note)
+        proofs = [
+            log.prove(i, note, records.format_shown(s)) for i, s in zip(indices, shown, strict=True)
+        ]
+    for place, proof in zip(places, proofs, strict=True):
+        write_atomically(place, format_proof(proof))
+        place.with_suffix(_OPENING).unlink()
+    if json:
+        rows = [
+            {"file": f.name, "index": i, "proof": str(p)}
+            for f, i, p in zip(files, indices, places, strict=True)
+        ]
+        _write_json(rows)
+        return
+    for file, index, place in zip(files, indices, places, strict=True):
+        print(f"{safe(file.name)}：第 {index:,} 条，证明 {place}")
+
+
+def _opening(place: Path, facts: records.Facts, member: str, at: datetime) -> records.Shown:
+    """Keeps salt and facts on the disk before the entry is logged: without them it could never be opened.
+
+    What an interrupted run left is used again, so that the file is not recorded twice.
+    """
+    path = place.with_suffix(_OPENING)
+    if path.exists():
+        left = records.read_shown(_read(path, _MOST_PROOF))
+        if left is not None and left.facts == facts and records.check_facts(left).member == member:
+            return left
+    shown = records.record(facts, member, at)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, records.format_shown(shown))
+    return shown
+
+
+@app.command
+def prove(
+    folder: Folder,
+    index: Annotated[int | None, Parameter(help="条目序号，从 0 起")] = None,
+    /,
+    *,
+    opening: Annotated[
+        Path | None, Parameter(help="登记未完成时留下的 .tlog-opening；给出它就不必给序号")
+    ] = None,
+    out: Annotated[Path, Parameter(help="写到哪个 .tlog-proof 文件")],
+) -> None:
+    """取得一个条目的证明文件；其中含条目本身；给出 --opening 时也含文件信息与盐。"""
+    from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
+
+    policy = read_policy(folder)
+    published = read_checkpoint(folder, policy)
+    if published is None:
+        raise NotYet("ledger.not_published", "账本还没有发布检查点", "请先追加条目并发布")
+    reader = open_reader(folder)
+    try:
+        shown = records.read_shown(_read(opening, _MOST_PROOF)) if opening else None
+        if shown is not None:
+            index = reader.find(leaf_hash(shown.entry.encode()), published[0].size)
+        if index is None or not 0 <= index < published[0].size:
+            raise NotFound("ledger.no_entry", "已发布的账本中没有该条目", "请核对序号，或稍后再试")
+        (entry,) = reader.entries(index, 1)
+        if shown is None and records.read_record(entry) is not None:
+            shown = records.Shown(entry.decode())
+        extra = records.format_shown(shown) if shown else None
+        proof = reader.prove(index, published[1], extra)
+    finally:
+        reader.close()
+    # What is handed out was checked: damaged files give no proof, instead of a wrong one.
+    verify_proof(proof, leaf_hash(entry), policy)
+    write_atomically(out, format_proof(proof))
+    print(f"第 {index:,} 条的证明：{out}")
+
+
+@app.command
+def verify(
+    proof: Annotated[Path, Parameter(help=".tlog-proof 证明文件")],
+    /,
+    *,
+    policy: Annotated[Path | None, Parameter(help="信任策略文件")] = None,
+    vkey: Annotated[
+        tuple[str, ...], Parameter(help="只信任这个账本的验证公钥，不要求见证联署")
+    ] = (),
+    file: Annotated[Path | None, Parameter(help="同时核对这份文件是否就是所登记的那份")] = None,
+    entry: Annotated[Path | None, Parameter(help="条目原文；证明文件内没有时给出")] = None,
+    json: Json = False,
+) -> None:
+    """离线核验证明文件：条目在账本之中，账本与见证方的签名有效；不符即以退出码 5 结束。"""
+    trust = _trust(policy, vkey)
+    parsed = parse_proof(_read(proof, _MOST_PROOF))
+    shown = records.read_shown(parsed.extra)
+    if entry is not None:
+        content = _read(entry, 65_535)
+    elif shown is not None:
+        content = shown.entry.encode()
+    else:
+        raise Invalid(
+            "ledger.no_entry_given", "证明文件内没有条目原文", "请以 --entry 给出条目原文"
+        )
+    head, signed = verify_proof(parsed, leaf_hash(content), trust)
+    told = records.read_record(content)
+    facts = None
+    if shown is not None and shown.facts is not None and content == shown.entry.encode():
+        told, facts = records.check_facts(shown), shown.facts
+    if file is not None:
+        _compare(file, facts)
+    if json:
+        _write_json(
+            {
+                "index": parsed.index,
+                "size": head.size,
+                "origin": head.origin,
+                "record": told,
+                "facts": facts,
+                "file_matches": file is not None,
+                "signed": [{"by": s.key.name, "at": s.at} for s in signed],
+            }
+        )
+        return
+    _show(parsed.index, head, signed, told, facts, file)
+
+
+def _show(
+    index: int,
+    head: Checkpoint,
+    signed: Sequence[Signed],
+    told: records.Record | None,
+    facts: records.Facts | None,
+    file: Path | None,
+) -> None:
+    print(f"核验通过：{safe(head.origin)} 的第 {index:,} 条（检查点共 {head.size:,} 条）")
+    if told is not None:
+        print(f"登记机构：{safe(told.member)}　登记时间（登记方时钟）：{safe(told.recorded_at)}")
+    if facts is not None:
+        print(f"文件：{safe(facts.name)}　{facts.size:,} 字节　SHA-256 {facts.sha256}")
+        print(
+            f"经办人：{safe(facts.operator)}　系统：{safe(facts.system)}　时钟：{safe(facts.time_source)}"
+        )
+    for each in signed:
+        when = "" if each.at is None else f"　{datetime.fromtimestamp(each.at, UTC):%F %T} UTC"
+        kind = "联署" if each.key.name != head.origin else "账本签名"
+        print(f"{kind}：{safe(each.key.name)}（{each.key.type.algorithm}）{when}")
+    if file is not None:
+        print("所给文件与登记的一致")
+    elif facts is not None:
+        print("未核对文件本身；加 --file 给出文件即可核对")
+    print("本核验只说明登记之后未被改动；登记之前内容是否真实，须另行审查")
+
+
+def _compare(file: Path, facts: records.Facts | None) -> None:
+    from pingyao.ledger.store.provenance import take_in
+
+    if facts is None:
+        raise Invalid(
+            "ledger.no_facts",
+            "证明文件不含文件信息，无法核对文件",
+            "请向登记方索取其登记时所得的证明",
+        )
+    seen = take_in(file)
+    if (seen.sha256, seen.sm3, seen.size) != (facts.sha256, facts.sm3, facts.size):
+        raise IntegrityBroken(
+            "ledger.another_file",
+            f"{file.name} 不是所登记的那份文件：内容不同",
+            "请核对是否取错了版本；登记时的 SHA-256 为 " + facts.sha256,
+        )
+
+
+@app.command
+def fsck(
+    folder: Folder,
+    /,
+    *,
+    mark: Mark = None,
+    json: Json = False,
+) -> None:
+    """通读账本：由条目重算每一个字节，与树、检查点、签名逐一比对；只读不改，有不符即以退出码 5 结束。"""
+    from pingyao.ledger.store.fsck import fsck as check
+    from pingyao.ledger.store.mark import default_mark
+    from pingyao.ledger.store.reader import read_policy
+
+    where = mark or default_mark(read_policy(folder).logs[0].name)
+    report = check(folder, where, None if json or not sys.stderr.isatty() else _progress)
+    if json:
+        _write_json(report)
+    else:
+        print(f"通读 {report.entries:,} 条")
+        for each in report.findings:
+            print(f"不符　{safe(each.where)}：{safe(each.detail, 200)}")
+    if report.findings:
+        raise IntegrityBroken(
+            "ledger.fsck",
+            f"发现 {len(report.findings):,} 处不符",
+            "请保护现场；派生文件可删去后重建，条目文件须由镜像成员或备份恢复",
+        )
+    if not json:
+        print("全部相符")
+
+
+@app.command
+def export(folder: Folder, out: Annotated[Path, Parameter(help="写到哪个目录")], /) -> None:
+    """按 C2SP tlog-tiles 写成静态文件，任何网页服务器可直接发布，任何同格式的核验程序可直接读取。"""
+    from pingyao.ledger.store.export import export as write
+
+    print(f"已写出 {write(folder, out):,} 个文件到 {out}")
+
+
+def _trust(policy: Path | None, vkeys: Sequence[str]) -> Policy:
+    if (policy is None) == (not vkeys):
+        raise Invalid(
+            "ledger.no_trust", "请给出 --policy 或 --vkey 之一", "信任依据须另经可靠途径取得"
+        )
+    if policy is not None:
+        return parse_policy(_read(policy, 1_000_000))
+    return Policy(tuple(map(parse_vkey, vkeys)), {}, {}, "none")
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise NotFound("ledger.no_file", f"没有文件 {path.name}", "请核对路径") from None
+    except OSError:
+        raise Invalid("ledger.unreadable", f"{path.name} 无法读取", "请检查文件与权限") from None
+    if len(data) > most:
+        raise Invalid("ledger.too_large", f"{path.name} 过大", "请核对是否给错了文件")
+    return data
+
+
+def _progress(entries: int) -> None:
+    print(f"\r已读 {entries:,} 条", end="", file=sys.stderr)
+
+
+def _write_json(value: object) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
