@@ -1,8 +1,9 @@
 """Which entries are already in the log, so that a repeated submission adds nothing.
 
-Leaf hashes are kept by their first eight bytes in sorted runs, mapped from files and merged two by two like
-the digits of a binary counter: so few of them that a batch is looked up in a handful of searches. A hit is
-only a candidate; the whole hash decides. The runs are derived and may be deleted.
+Leaf hashes are kept by their first eight bytes in sorted runs of equal length, mapped from files. A filter
+over every few runs tells at once of nearly every new leaf that it is in none of them, so that the cost of a
+batch hardly grows with the log. A hit is only a candidate; the whole hash decides. The runs are derived and
+may be deleted.
 """
 
 import os
@@ -15,9 +16,13 @@ from pingyao.ledger.store.hashes import HashFiles
 from pingyao.platform.files import write_atomically
 
 RUN = 1 << 18
+# A filter has one word for two leaves: one new leaf in a thousand or fewer is looked up in vain.
+_RUNS = 16
+_WORD_BITS = 21
 _KEY = np.dtype("<u8")
 _PLACE = np.dtype("<u4")
-_Array = np.ndarray[tuple[int], np.dtype[np.uint64]]
+_Keys = np.ndarray[tuple[int], np.dtype[np.uint64]]
+_Places = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 
 class Seen:
@@ -32,15 +37,18 @@ class Seen:
         self._folder = folder
         self._hashes = hashes
         self._fresh: dict[bytes, int] = {}
-        self._runs: list[tuple[int, int, _Array, np.ndarray[tuple[int], np.dtype[np.uint32]]]] = []
-        self._end = 0
+        self._runs: list[tuple[_Keys, _Places]] = []
+        self._filters: list[_Keys] = []
         folder.mkdir(exist_ok=True, mode=0o700)
-        for start, end in _cuts(hashes.size):
-            self._open(start, end)
-        self._sweep()
-        rest = hashes.tile(0, self._end, hashes.size - self._end)
+        while (len(self._runs) + 1) * RUN <= hashes.size:
+            self._open_run()
+        wanted = {self._name(i) for i in range(len(self._runs))}
+        for name in set(os.listdir(folder)) - wanted:
+            (folder / name).unlink()
+        start = len(self._runs) * RUN
+        rest = hashes.tile(0, start, hashes.size - start)
         for i in range(0, len(rest), HASH):
-            self._fresh.setdefault(rest[i : i + HASH], self._end + i // HASH)
+            self._fresh[rest[i : i + HASH]] = start + i // HASH
 
     def find(self, leaves: list[bytes]) -> list[int | None]:
         """Returns the index of each leaf, None for those that are new."""
@@ -48,66 +56,59 @@ class Seen:
         if not self._runs:
             return found
         keys = np.frombuffer(b"".join(leaf[:8] for leaf in leaves), _KEY)
-        order = np.argsort(keys)
-        ordered = keys[order]
-        for start, _, held, places in self._runs:
-            at = np.searchsorted(held, ordered)
-            inside = np.minimum(at, len(held) - 1)
-            for hit in np.flatnonzero(held[inside] == ordered):
-                which = int(order[hit])
-                index = self._exact(leaves[which], start, held, places, int(at[hit]))
-                if index is not None:
-                    found[which] = index
+        words, bits = _spread(keys)
+        for group, held in enumerate(self._filters):
+            for which in np.flatnonzero(held[words] & bits == bits).tolist():
+                for run in range(group * _RUNS, min((group + 1) * _RUNS, len(self._runs))):
+                    index = self._exact(leaves[which], keys[which], run)
+                    if index is not None:
+                        found[which] = index
         return found
 
-    def _exact(
-        self,
-        leaf: bytes,
-        start: int,
-        held: _Array,
-        places: np.ndarray[tuple[int], np.dtype[np.uint32]],
-        at: int,
-    ) -> int | None:
-        key = held[at]
-        while at < len(held) and held[at] == key:
-            index = start + int(places[at])
+    def _exact(self, leaf: bytes, key: np.uint64, run: int) -> int | None:
+        keys, places = self._runs[run]
+        at = int(np.searchsorted(keys, key))
+        while at < len(keys) and keys[at] == key:
+            index = run * RUN + int(places[at])
             if self._hashes.tile(0, index, 1) == leaf:
                 return index
             at += 1
         return None
 
     def add(self, leaves: list[bytes], first: int) -> None:
-        """Notes new leaves; full runs are sorted and put away."""
+        """Notes new leaves; a full run is sorted and put away."""
         self._fresh.update(zip(leaves, range(first, first + len(leaves)), strict=True))
-        end = first + len(leaves)
-        if end - self._end < RUN:
-            return
-        whole = end - end % RUN
-        for start, stop in _cuts(whole):
-            if (start, stop) not in {(r[0], r[1]) for r in self._runs}:
-                self._open(start, stop)
-        kept = set(_cuts(whole))
-        self._runs = [r for r in self._runs if (r[0], r[1]) in kept]
-        self._sweep()
-        self._end = whole
-        self._fresh = {leaf: i for leaf, i in self._fresh.items() if i >= whole}
+        before = len(self._runs)
+        while (len(self._runs) + 1) * RUN <= first + len(leaves):
+            self._open_run()
+        if len(self._runs) > before:
+            start = len(self._runs) * RUN
+            self._fresh = {leaf: i for leaf, i in self._fresh.items() if i >= start}
 
-    def _open(self, start: int, end: int) -> None:
-        path = self._folder / f"{start}-{end}"
-        count = end - start
-        if not path.exists() or path.stat().st_size != count * (8 + 4):
-            leaves = np.frombuffer(self._hashes.tile(0, start, count), np.uint8)
+    def _name(self, run: int) -> str:
+        return f"{run * RUN}-{(run + 1) * RUN}"
+
+    def _open_run(self) -> None:
+        run = len(self._runs)
+        path = self._folder / self._name(run)
+        if not path.exists() or path.stat().st_size != RUN * (8 + 4):
+            leaves = np.frombuffer(self._hashes.tile(0, run * RUN, RUN), np.uint8)
             write_atomically(path, sorted_run(leaves))
-        held = np.memmap(path, _KEY, "r", 0, (count,))
-        places = np.memmap(path, _PLACE, "r", count * 8, (count,))
-        self._runs.append((start, end, held, places))
-        self._end = max(self._end, end)
+        keys = np.memmap(path, _KEY, "r", 0, (RUN,))
+        self._runs.append((keys, np.memmap(path, _PLACE, "r", RUN * 8, (RUN,))))
+        if run % _RUNS == 0:
+            self._filters.append(np.zeros(1 << _WORD_BITS, np.uint64))
+        words, bits = _spread(keys)
+        np.bitwise_or.at(self._filters[-1], words, bits)
 
-    def _sweep(self) -> None:
-        wanted = {f"{r[0]}-{r[1]}" for r in self._runs}
-        for name in os.listdir(self._folder):
-            if name not in wanted:
-                (self._folder / name).unlink()
+
+def _spread(keys: _Keys) -> tuple[_Keys, _Keys]:
+    """Returns for each key its word of a filter, and its four bits in the word."""
+    one, last = np.uint64(1), np.uint64(63)
+    bits = np.zeros(len(keys), np.uint64)
+    for shift in range(_WORD_BITS, _WORD_BITS + 24, 6):
+        bits |= one << (keys >> np.uint64(shift) & last)
+    return keys & np.uint64((1 << _WORD_BITS) - 1), bits
 
 
 def sorted_run(leaves: "np.ndarray[tuple[int], np.dtype[np.uint8]]") -> bytes:
@@ -115,14 +116,3 @@ def sorted_run(leaves: "np.ndarray[tuple[int], np.dtype[np.uint8]]") -> bytes:
     keys = np.ascontiguousarray(leaves.reshape(-1, HASH)[:, :8]).view(_KEY).ravel()
     order = np.argsort(keys, kind="stable")
     return keys[order].tobytes() + order.astype(_PLACE).tobytes()
-
-
-def _cuts(size: int) -> list[tuple[int, int]]:
-    """Cuts a size into runs, each a power of two of the smallest, the longest first."""
-    found: list[tuple[int, int]] = []
-    start, count = 0, size // RUN
-    while count:
-        width = 1 << (count.bit_length() - 1)
-        found.append((start, start + width * RUN))
-        start, count = start + width * RUN, count - width
-    return found
