@@ -94,8 +94,10 @@ class Seen:
         if not path.exists() or path.stat().st_size != RUN * (8 + 4):
             leaves = np.frombuffer(self._hashes.tile(0, run * RUN, RUN), np.uint8)
             write_atomically(path, sorted_run(leaves))
-        keys = np.memmap(path, _KEY, "r", 0, (RUN,))
-        self._runs.append((keys, np.memmap(path, _PLACE, "r", RUN * 8, (RUN,))))
+        # Plain arrays over the mapping: every look at a `memmap` itself costs ten times as much.
+        keys = np.asarray(np.memmap(path, _KEY, "r", 0, (RUN,)))
+        places = np.asarray(np.memmap(path, _PLACE, "r", RUN * 8, (RUN,)))
+        self._runs.append((keys, places))
         if run % _RUNS == 0:
             self._filters.append(np.zeros(1 << _WORD_BITS, np.uint64))
         words, bits = _spread(keys)
