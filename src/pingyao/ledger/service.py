@@ -20,6 +20,7 @@ from pingyao.ledger.model import Checkpoint, SignatureLine
 from pingyao.ledger.ports import AppendLog, Cosigners
 
 MAX_AT_ONCE = 4_096
+_MAX_BYTES = 1 << 23
 _WAITING = 64
 _RETRY_SECONDS = 0.2
 
@@ -82,10 +83,14 @@ class Sequencer:
             Invalid: too many, or one that no log can hold.
             Unavailable: too much is waiting, or the sequencer has stopped.
         """
-        if not 0 < len(entries) <= MAX_AT_ONCE or not all(e and fits(e) for e in entries):
+        if (
+            not 0 < len(entries) <= MAX_AT_ONCE
+            or sum(map(len, entries)) > _MAX_BYTES
+            or not all(e and fits(e) for e in entries)
+        ):
             raise Invalid(
                 "ledger.entry_too_long",
-                f"一次应提交 1 至 {MAX_AT_ONCE:,} 条，每条 1 至 65535 字节",
+                f"一次应提交 1 至 {MAX_AT_ONCE:,} 条，每条 1 至 65535 字节，共至多 8 MiB",
                 "请分次提交；大文件只登记其承诺值",
             )
         item = _Item(entries, Submission(Future(), Future()))
@@ -105,7 +110,7 @@ class Sequencer:
         except PingyaoError as error:
             self._fail(error)
         except Exception:
-            self._fail(Unavailable("ledger.failed", "账本内部出错而停止", "请查看日志并重新打开"))
+            self._fail(_failed())
             raise
 
     def _fail(self, error: PingyaoError) -> None:
@@ -133,11 +138,11 @@ class Sequencer:
             try:
                 indices = self._log.append(entries)
                 signed = self._log.sign()
-            except PingyaoError as error:
+            except Exception as error:
                 for item in items:
-                    _refuse(item, error)
+                    _refuse(item, error if isinstance(error, PingyaoError) else _failed())
                 # A full disk may have room again; after anything else the log must be opened anew.
-                if error.code != "ledger.disk_full":
+                if not isinstance(error, PingyaoError) or error.code != "ledger.disk_full":
                     raise
                 continue
             at = 0
@@ -158,16 +163,18 @@ class Sequencer:
         """Waits for entries, and a little longer for more; none when closing."""
         item = self._items.get()
         items: list[_Item] = []
-        count, deadline = 0, time.monotonic() + self._wait
+        count, size, deadline = 0, 0, time.monotonic() + self._wait
         while item is not None:
             items.append(item)
             count += len(item.entries)
-            left = deadline - time.monotonic()
+            size += sum(map(len, item.entries))
+            if count >= self._batch or size >= _MAX_BYTES:
+                break
             try:
-                item = self._items.get(timeout=max(left, 0)) if count < self._batch else None
+                item = self._items.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 break
-            if item is None and count < self._batch:
+            if item is None:
                 self._items.put(None)
         return items
 
@@ -229,6 +236,10 @@ class Sequencer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _failed() -> PingyaoError:
+    return Unavailable("ledger.failed", "账本内部出错而停止", "请查看日志并重新打开")
 
 
 def _refuse(item: _Item, error: PingyaoError) -> None:

@@ -283,6 +283,38 @@ def test_a_failing_disk_stops_the_log_until_it_is_opened_anew(
     assert fsck(tmp_path / "log").findings == ()
 
 
+def test_a_head_that_cannot_be_marked_or_published_does_not_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_log(tmp_path / "log") as log:
+        log.append(entries(0, 3))
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pingyao.ledger.store.mark.write_atomically", full)
+            with pytest.raises(Unavailable):
+                log.sign()
+        _, note = log.sign()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_text", full)
+            with pytest.raises(Unavailable):
+                log.publish(note)
+        assert not (tmp_path / "log" / "checkpoint").exists()
+        log.publish(note)
+
+
+@pytest.mark.parametrize("bad", [b"", b"\xff\xfe", b"no note\n"])
+def test_a_damaged_mark_is_not_passed_over(tmp_path: Path, bad: bytes) -> None:
+    with new_log(tmp_path / "log") as log:
+        log.append(entries(0, 3))
+        publish(log)
+    (tmp_path / "log-mark" / "head").write_bytes(bad)
+    with pytest.raises(IntegrityBroken):
+        open_log(tmp_path / "log")
+
+
 def test_a_clock_set_back_never_shows(tmp_path: Path) -> None:
     with new_log(tmp_path / "log", KINDS, clock=lambda: 2_000_000_000.0) as log:
         log.append(entries(0, 1))

@@ -151,7 +151,38 @@ def test_what_is_in_the_log_already_is_final_at_once(tmp_path: Path) -> None:
         assert again.final.result(10) == note
 
 
-@pytest.mark.parametrize("bad", [[], [b""], [b"x" * 65_536], [b"x"] * 4_097])
+def test_large_entries_of_many_go_in_several_batches(tmp_path: Path) -> None:
+    with new_log(tmp_path / "log") as log, Sequencer(log, wait=0.2) as sequencer:
+        waiting = [
+            sequencer.submit([b"%02d%03d" % (i, j) + b"x" * 65_000 for j in range(120)])
+            for i in range(8)
+        ]
+        for i, each in enumerate(waiting):
+            assert each.durable.result(60) == list(range(i * 120, (i + 1) * 120))
+    assert not fsck(tmp_path / "log").findings
+
+
+def test_an_error_nobody_foresaw_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = new_log(tmp_path / "log")
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def sign() -> tuple[Checkpoint, str]:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(log, "sign", sign)
+    sequencer = Sequencer(log)
+    waiting = sequencer.submit([b"one"])
+    for future in (waiting.durable, waiting.final):
+        with pytest.raises(Unavailable):
+            future.result(10)
+    with pytest.raises(Unavailable):
+        sequencer.close()
+    log.close()
+
+
+@pytest.mark.parametrize("bad", [[], [b""], [b"x" * 65_536], [b"x"] * 4_097, [b"x" * 65_535] * 129])
 def test_what_no_log_can_hold_is_refused_alone(tmp_path: Path, bad: list[bytes]) -> None:
     with new_log(tmp_path / "log") as log, Sequencer(log) as sequencer:
         with pytest.raises(Invalid):

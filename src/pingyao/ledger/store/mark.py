@@ -40,7 +40,7 @@ class Mark:
     def read(self) -> str | None:
         """Returns the note that was marked last; None when there is none."""
         try:
-            return self._path.read_text("utf-8")
+            return self._path.read_bytes().decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
 

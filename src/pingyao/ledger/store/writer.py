@@ -8,13 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from pingyao.kernel.errors import IntegrityBroken, Invalid, PingyaoError
+from pingyao.kernel.errors import IntegrityBroken, Invalid
 from pingyao.ledger.formats.checkpoint import format_checkpoint
 from pingyao.ledger.formats.note import format_note, parse_note, sign, verifier_key, verify_note
 from pingyao.ledger.formats.tlog_tiles import fits
@@ -79,23 +80,18 @@ class Log(LogFiles):
         self._signers = _own(self.policy, signers)
         self._clock, self._last_at = clock, 0
         self._failed = False
-        self._lock = lock(folder / "lock")
-        try:
+        with ExitStack() as undo:
+            self._lock = lock(folder / "lock")
+            undo.callback(os.close, self._lock)
             self._mark = Mark(mark)
-        except PingyaoError:
-            os.close(self._lock)
-            raise
-        try:
-            super().__init__(
-                folder,
-                EntryFile(folder / ENTRIES, writable=True),
-                HashFiles(folder / HASHES, writable=True),
-            )
+            undo.callback(self._mark.close)
+            entries = EntryFile(folder / ENTRIES, writable=True)
+            undo.callback(entries.close)
+            hashes = HashFiles(folder / HASHES, writable=True)
+            undo.callback(hashes.close)
+            super().__init__(folder, entries, hashes)
             self._start(heads)
-        except BaseException:
-            os.close(self._lock)
-            self._mark.close()
-            raise
+            undo.pop_all()
 
     @property
     def size(self) -> int:
@@ -103,7 +99,9 @@ class Log(LogFiles):
         return self._hashes.size
 
     def _start(self, heads: Sequence[str]) -> None:
-        known = [own_head(text, self.policy) for text in (self._mark.read(), *heads) if text]
+        known = [
+            own_head(text, self.policy) for text in (self._mark.read(), *heads) if text is not None
+        ]
         published = read_checkpoint(self.folder, self.policy)
         known += [published[0]] if published else []
         self._published = published[0].size if published else 0
@@ -214,7 +212,11 @@ class Log(LogFiles):
         return [i for i in indices if i is not None]
 
     def sign(self) -> tuple[Checkpoint, str]:
-        """Signs the head of everything durable; returns it and the note."""
+        """Signs the head of everything durable; returns it and the note.
+
+        Raises:
+            Unavailable: the mark could not be written; the head must not leave.
+        """
         if self._failed:
             raise disk_failed()
         head = Checkpoint(self.origin, self.size, self.root(self.size))
@@ -225,7 +227,10 @@ class Log(LogFiles):
             for kind, signer in self._signers
         )
         note = format_note(Note(text, lines))
-        self._mark.raise_to(note)
+        try:
+            self._mark.raise_to(note)
+        except OSError:
+            raise disk_failed() from None
         return head, note
 
     def publish(self, note: str) -> None:
@@ -233,6 +238,7 @@ class Log(LogFiles):
 
         Raises:
             IntegrityBroken: it is not this log's head.
+            Unavailable: it could not be written; trying again later may succeed.
         """
         head = own_head(note, self.policy)
         if head.size > self.size or self.root(head.size) != head.root:
@@ -242,8 +248,11 @@ class Log(LogFiles):
         path = self.folder / CHECKPOINT
         temporary = path.with_name(f".{CHECKPOINT}")
         # Not flushed: after a power failure the entries still tell the head.
-        temporary.write_text(note, "utf-8", newline="")
-        temporary.replace(path)
+        try:
+            temporary.write_text(note, "utf-8", newline="")
+            temporary.replace(path)
+        except OSError:
+            raise disk_failed() from None
         self._published = head.size
 
     def _now(self) -> int:
