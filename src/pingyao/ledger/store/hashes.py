@@ -7,6 +7,7 @@ while one appends.
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pingyao.ledger.store.entries import write_at
 
 _LEVELS = 6
 _POSITION = 8
+_CACHED = 4096
 
 
 class HashFiles:
@@ -35,6 +37,8 @@ class HashFiles:
         self._handles = [os.open(folder / name, flags, 0o600) for name in names]
         self._positions = self._handles.pop()
         self._tails: list[list[bytes]] = [[] for _ in range(_LEVELS)]
+        # A perfect subtree never changes; the left edge of one head is that of the next.
+        self._nodes = lru_cache(_CACHED)(self._node)
         self.size = 0
 
     def close(self) -> None:
@@ -54,6 +58,7 @@ class HashFiles:
     def resume(self, size: int) -> None:
         """Goes on from a size that is written; what lies after it is dropped, to be written again."""
         self.size = size
+        self._nodes.cache_clear()
         os.ftruncate(self._positions, size * _POSITION)
         for level in range(_LEVELS):
             count = size >> HEIGHT * level
@@ -90,6 +95,9 @@ class HashFiles:
 
     def node(self, level: int, index: int) -> bytes:
         """Returns the hash of the perfect subtree over ``[index << level, (index + 1) << level)``."""
+        return self._nodes(level, index)
+
+    def _node(self, level: int, index: int) -> bytes:
         tile_level, height = divmod(level, HEIGHT)
         return perfect_root(self._read(tile_level, index << height, 1 << height))
 
