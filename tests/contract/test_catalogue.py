@@ -17,6 +17,7 @@ from pingyao.classify.packs import load_book
 from pingyao.kernel.errors import Conflict, Invalid, NotFound, PingyaoError
 from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.platform.db import open_engine
+from pingyao.platform.outbox import outbox
 
 BOOK = load_book()
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -130,9 +131,7 @@ def test_every_change_leaves_history_and_evidence(catalogue_engine: sa.Engine) -
     catalogue.unlock(catalogue_engine, entry.id, 2, "口径有变", "王")
     with catalogue_engine.connect() as db:
         acts = [(h["act"], h["actor"]) for h in store.read_history(db, entry.id)]
-        kinds = [
-            msgspec.json.decode(e)["kind"] for (e,) in db.execute(sa.select(store.outbox.c.event))
-        ]
+        kinds = [msgspec.json.decode(e)["kind"] for (e,) in db.execute(sa.select(outbox.c.event))]
     assert acts == [("scan", "机器"), ("confirm", "李"), ("unlock", "王")]
     assert kinds == [
         "classify.scan.recorded",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from pingyao.classify.store import emit, outbox
+from pingyao.platform.outbox import emit, outbox
 from pingyao.kernel.errors import (
     IntegrityBroken,
     Invalid,

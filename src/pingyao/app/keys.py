@@ -320,7 +320,7 @@ def _holder(store: Path | None):
 
 def _vault(vault: str, key: str, suite: str, approve: tuple[str, ...], store: Path | None, db: Db):
     from pingyao.app.opening import open_catalogue
-    from pingyao.classify.store import emit
+    from pingyao.platform.outbox import emit
     from pingyao.protect.vault import open_vault
 
     approvals = _persons(approve)

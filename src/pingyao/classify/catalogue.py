@@ -19,6 +19,7 @@ from pingyao.classify.store import Entry, Reading
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.kernel.labels import Level
+from pingyao.platform.outbox import emit
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -88,7 +89,7 @@ def record(
             "changes": len(changes),
             "packs": [f"{p.name}@{p.version}" for p in result.packs],
         }
-        store.emit(db, [EvidenceEvent("classify.scan.recorded", result.source, actor, at, body)])
+        emit(db, [EvidenceEvent("classify.scan.recorded", result.source, actor, at, body)])
     return changes
 
 
@@ -123,7 +124,7 @@ def reevaluate(
             event = EvidenceEvent(
                 "classify.catalogue.reevaluated", "", actor, at, body | {"packs": packs}
             )
-            store.emit(db, [event])
+            emit(db, [event])
     return changes
 
 
@@ -179,7 +180,7 @@ def decide(
             events.append(EvidenceEvent(kind, _address(entry.verdict.id), actor, at, body))
         _change(db, rows)
         store.add_history(db, past)
-        store.emit(db, events)
+        emit(db, events)
         return tuple(_chosen(db, [d.column for d in decisions]).values())
 
 
@@ -197,7 +198,7 @@ def unlock(engine: sa.Engine, column: int, version: int, reason: str, actor: str
         store.add_history(db, [_past(column, at, actor, "unlock", reason, entry.opinion)])
         address = _address(entry.verdict.id)
         body: dict[str, object] = {"reason": reason}
-        store.emit(db, [EvidenceEvent("classify.verdict.unlocked", address, actor, at, body)])
+        emit(db, [EvidenceEvent("classify.verdict.unlocked", address, actor, at, body)])
         return _chosen(db, [column])[column]
 
 

@@ -12,6 +12,7 @@ from pingyao.classify.rules.memory import Figures, Lesson, Memory, Trial, cross_
 from pingyao.classify.store import Entry
 from pingyao.kernel.errors import Conflict
 from pingyao.kernel.event import EvidenceEvent
+from pingyao.platform.outbox import emit
 
 
 def learn(engine: sa.Engine, knowledge: Knowledge, actor: str, *, switch_on: bool) -> Figures:
@@ -41,7 +42,7 @@ def learn(engine: sa.Engine, knowledge: Knowledge, actor: str, *, switch_on: boo
             words = msgspec.json.encode(figures).decode()
             store.save_memory(db, msgspec.json.encode(memory), words, at)
             body: dict[str, object] = {"version": memory.version, "lessons": len(decided)}
-            store.emit(db, [EvidenceEvent("classify.memory.switched_on", "", actor, at, body)])
+            emit(db, [EvidenceEvent("classify.memory.switched_on", "", actor, at, body)])
     return figures
 
 
@@ -50,7 +51,7 @@ def forget(engine: sa.Engine, actor: str) -> None:
     with engine.begin() as db:
         store.drop_memory(db)
         event = EvidenceEvent("classify.memory.switched_off", "", actor, datetime.now(UTC), {})
-        store.emit(db, [event])
+        emit(db, [event])
 
 
 def remembering(engine: sa.Engine, knowledge: Knowledge) -> Knowledge:

@@ -8,7 +8,6 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.classify.model import Verdict
-from pingyao.kernel.event import EvidenceEvent
 
 metadata = sa.MetaData()
 _BATCH = 500
@@ -60,12 +59,6 @@ history = sa.Table(
     sa.Column("act", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
-)
-outbox = sa.Table(
-    "evidence_outbox",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("event", sa.Text, nullable=False),
 )
 memories = sa.Table(
     "classify_memory",
@@ -198,13 +191,6 @@ def read_history(db: sa.Connection, column: int) -> list[dict[str, Any]]:
     """Returns what happened to a column, oldest first."""
     query = sa.select(history).where(history.c.column_id == column).order_by(history.c.id)
     return [dict(row) for row in db.execute(query).mappings()]
-
-
-def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> None:
-    """Puts evidence events where the ledger will collect them, in the same transaction."""
-    rows = [{"event": msgspec.json.encode(e).decode()} for e in events]
-    if rows:
-        db.execute(sa.insert(outbox), rows)
 
 
 def read_readings(db: sa.Connection, source: str, sample_rows: int) -> list[Reading]:

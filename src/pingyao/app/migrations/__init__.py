@@ -4,10 +4,15 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from pingyao.app.migrations import v0001_catalogue, v0002_readings, v0003_vault
+from pingyao.app.migrations import v0001_catalogue, v0002_readings, v0003_vault, v0004_evidence
 from pingyao.kernel.errors import Conflict
 
-_STEPS = (v0001_catalogue.upgrade, v0002_readings.upgrade, v0003_vault.upgrade)
+_STEPS = (
+    v0001_catalogue.upgrade,
+    v0002_readings.upgrade,
+    v0003_vault.upgrade,
+    v0004_evidence.upgrade,
+)
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
 )

@@ -1,0 +1,195 @@
+"""Sealed events: the log says that something happened; only who is entitled can read what.
+
+An entry of the log holds a salted commitment and the hash of a ciphertext. The ciphertext is kept
+outside the log under a key of its own, which is wrapped by a key of the batch, which is wrapped for
+every entitled member and the regulator. To erase an event, its own key is destroyed.
+
+Cites: RFC 9180 (HPKE), RFC 3394 (AES key wrap), NIST SP 800-38D (AES-GCM).
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_wrap,
+)
+
+from pingyao.kernel.errors import IntegrityBroken, NotPermitted
+
+_SALT = 32
+_NONCE = bytes(12)  # every key encrypts once
+_HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_INFO = b"pingyao evidence batch key v1\n"
+SCHEMA = "pingyao.evidence/1"
+
+
+class Commitment(msgspec.Struct, frozen=True):
+    """What the salted event hashes to, in hexadecimal.
+
+    Attributes:
+        sha256, sm3: hash of the salt followed by the event's JSON.
+    """
+
+    sha256: str
+    sm3: str
+
+
+class Cipher(msgspec.Struct, frozen=True):
+    """How the event is kept.
+
+    Attributes:
+        alg: ``A256GCM``, with the event's key as associated data.
+        sha256: hash of the ciphertext, by which it is found.
+        size: its length in bytes.
+    """
+
+    alg: str
+    sha256: str
+    size: int
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the log, as its canonical JSON says it.
+
+    Attributes:
+        schema: what the entry is.
+        key: the event's own name; an event is recorded once.
+        member: who submits it.
+        submitted_at: when it was sealed, by the submitter's clock.
+    """
+
+    schema: str
+    key: str
+    member: str
+    submitted_at: datetime
+    commitment: Commitment
+    cipher: Cipher
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A sealed event.
+
+    Attributes:
+        entry: bytes to be logged.
+        cipher: the ciphertext.
+        wrapped: the event's key, wrapped by the batch key.
+    """
+
+    entry: bytes
+    cipher: bytes
+    wrapped: bytes
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What shows that an entry stands for an event: whoever holds it can check it without any key.
+
+    Attributes:
+        salt: what the commitment was salted with.
+        event: the event as JSON.
+    """
+
+    salt: bytes
+    event: bytes
+
+
+def seal(event: bytes, key: str, member: str, at: datetime, batch_key: bytes) -> Sealed:
+    """Seals an event under a fresh key and salt."""
+    salt, own = secrets.token_bytes(_SALT), AESGCM.generate_key(256)
+    cipher = AESGCM(own).encrypt(_NONCE, salt + event, key.encode())
+    entry = Entry(
+        SCHEMA,
+        key,
+        member,
+        at,
+        commit(salt, event),
+        Cipher("A256GCM", _sha256(cipher), len(cipher)),
+    )
+    return Sealed(msgspec.json.encode(entry, order="sorted"), cipher, aes_key_wrap(batch_key, own))
+
+
+def commit(salt: bytes, event: bytes) -> Commitment:
+    """Returns the salted hashes of an event."""
+    return Commitment(_sha256(salt + event), hashlib.new("sm3", salt + event).hexdigest())
+
+
+def unseal(entry: bytes, cipher: bytes, wrapped: bytes, batch_key: bytes) -> Opening:
+    """Opens a sealed event and checks it against its entry.
+
+    Raises:
+        IntegrityBroken: ciphertext, key or entry do not belong together.
+    """
+    told = read_entry(entry)
+    if told.cipher.sha256 != _sha256(cipher):
+        raise _broken("密文与存证条目不符")
+    try:
+        own = aes_key_unwrap(batch_key, wrapped)
+        plain = AESGCM(own).decrypt(_NONCE, cipher, told.key.encode())
+    except (InvalidUnwrap, InvalidTag, ValueError):
+        raise _broken("密钥或密文已损坏") from None
+    opening = Opening(plain[:_SALT], plain[_SALT:])
+    check_opening(entry, opening)
+    return opening
+
+
+def check_opening(entry: bytes, opening: Opening) -> None:
+    """Checks that an entry commits to the event shown.
+
+    Raises:
+        IntegrityBroken: it commits to another.
+    """
+    if read_entry(entry).commitment != commit(opening.salt, opening.event):
+        raise _broken("所示事件与存证条目的承诺值不符")
+
+
+def read_entry(entry: bytes) -> Entry:
+    """Parses an entry of the log.
+
+    Raises:
+        IntegrityBroken: it is no sealed event.
+    """
+    try:
+        told = msgspec.json.decode(entry, type=Entry)
+    except msgspec.DecodeError:
+        raise _broken("该条目不是存证事件") from None
+    if told.schema != SCHEMA:
+        raise _broken("该条目不是存证事件")
+    return told
+
+
+def wrap_for(recipients: Mapping[str, X25519PublicKey], batch_key: bytes) -> dict[str, bytes]:
+    """Wraps a batch key for each recipient by name."""
+    return {
+        name: _HPKE.encrypt(batch_key, public, _INFO + name.encode())
+        for name, public in recipients.items()
+    }
+
+
+def unwrap(name: str, private: X25519PrivateKey, wrapped: bytes) -> bytes:
+    """Returns the batch key wrapped for a recipient.
+
+    Raises:
+        NotPermitted: it was wrapped for another key.
+    """
+    try:
+        return _HPKE.decrypt(wrapped, private, _INFO + name.encode())
+    except (InvalidTag, ValueError):
+        raise NotPermitted(
+            "ledger.not_entitled", f"{name} 的密钥打不开这份存证", "请用封存时所列成员的密钥"
+        ) from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _broken(detail: str) -> IntegrityBroken:
+    return IntegrityBroken("ledger.sealed_broken", detail, "请从备份或其他成员处取得原件后再核验")

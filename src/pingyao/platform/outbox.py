@@ -1,0 +1,64 @@
+"""The transactional outbox: an event waits here from the commit that caused it until it is proved."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from pingyao.kernel.event import EvidenceEvent
+
+metadata = sa.MetaData()
+outbox = sa.Table(
+    "evidence_outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("event", sa.Text, nullable=False),
+    # Names the event once and for all: however often it is handed on, it is recorded once.
+    sa.Column("key", sa.String(32), nullable=False, unique=True),
+)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event not yet handed on.
+
+    Attributes:
+        key: its name, 32 hexadecimal digits.
+        event: the event as JSON.
+    """
+
+    key: str
+    event: bytes
+
+
+def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> list[str]:
+    """Puts events where the ledger will collect them, in the caller's transaction.
+
+    Returns:
+        Their keys, in order.
+    """
+    rows = [
+        {"key": secrets.token_hex(16), "event": msgspec.json.encode(e).decode()} for e in events
+    ]
+    if rows:
+        db.execute(sa.insert(outbox), rows)
+    return [row["key"] for row in rows]
+
+
+def waiting(db: sa.Connection, limit: int) -> list[Waiting]:
+    """Returns the oldest events still here, at most so many; no other transaction is given them."""
+    query = sa.select(outbox.c.key, outbox.c.event).order_by(outbox.c.id).limit(limit)
+    query = query.with_for_update(skip_locked=True)  # SQLite has one writer, and ignores it
+    return [Waiting(row.key, row.event.encode()) for row in db.execute(query)]
+
+
+def count_waiting(db: sa.Connection) -> int:
+    """Returns how many events are still here."""
+    return db.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one()
+
+
+def take_out(db: sa.Connection, keys: Sequence[str]) -> None:
+    """Removes events that are kept elsewhere by now."""
+    if keys:
+        statement = sa.delete(outbox).where(outbox.c.key == sa.bindparam("taken"))
+        db.execute(statement, [{"taken": key} for key in keys])

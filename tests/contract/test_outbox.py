@@ -1,0 +1,151 @@
+"""Events go from the commit that caused them into the log, each once, on SQLite and PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from pingyao.kernel.errors import IntegrityBroken, NotFound, NotPermitted
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger import payloads
+from pingyao.ledger.rules.sealing import read_entry
+from pingyao.platform import outbox
+
+BANK = X25519PrivateKey.generate()
+CENTRE = X25519PrivateKey.generate()
+READERS = {"bank": BANK.public_key(), "centre": CENTRE.public_key()}
+
+
+class MemoryLog:
+    """A log that forgets when told to break: before it appends, or after."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.breaks = ""
+
+    def __call__(self, entries: Sequence[bytes]) -> list[int]:
+        if self.breaks == "before":
+            raise ConnectionError
+        for entry in entries:
+            if entry not in self.entries.values():
+                self.entries[read_entry(entry).key] = entry
+        if self.breaks == "after":
+            raise ConnectionError
+        order = {entry: i for i, entry in enumerate(self.entries.values())}
+        return [order[entry] for entry in entries]
+
+
+def event(number: int) -> EvidenceEvent:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return EvidenceEvent("test.thing.done", f"thing {number}", "某人", at, {"n": number})
+
+
+def emit(engine: sa.Engine, count: int, start: int = 0) -> list[str]:
+    with engine.begin() as db:
+        return outbox.emit(db, [event(n) for n in range(start, start + count)])
+
+
+def events(engine: sa.Engine, log: MemoryLog) -> list[int]:
+    numbers: list[int] = []
+    with engine.connect() as db:
+        for position, key in enumerate(log.entries):
+            payload = payloads.find(db, key)
+            assert (payload.position, payload.entry) == (position, log.entries[key])
+            opened = payloads.open_payload(db, payload, "bank", BANK)
+            numbers.append(msgspec.json.decode(opened.event)["body"]["n"])
+    return numbers
+
+
+def test_nothing_waits_when_the_transaction_fails(catalogue_engine: sa.Engine) -> None:
+    with catalogue_engine.connect() as db:
+        outbox.emit(db, [event(1)])
+        db.rollback()
+    with catalogue_engine.connect() as db:
+        assert outbox.count_waiting(db) == 0
+
+
+def test_every_event_arrives_once_and_in_order(catalogue_engine: sa.Engine) -> None:
+    log = MemoryLog()
+    emit(catalogue_engine, 2 * payloads.BATCH + 7)
+    assert payloads.drain(catalogue_engine, log, "bank", READERS) == 2 * payloads.BATCH + 7
+    assert payloads.drain(catalogue_engine, log, "bank", READERS) == 0
+    assert events(catalogue_engine, log) == list(range(2 * payloads.BATCH + 7))
+    with catalogue_engine.connect() as db:
+        assert outbox.count_waiting(db) == 0
+
+
+@pytest.mark.parametrize("breaks", ["before", "after"])
+def test_broken_off_around_the_append_nothing_is_lost_or_doubled(
+    catalogue_engine: sa.Engine, breaks: str
+) -> None:
+    log = MemoryLog()
+    emit(catalogue_engine, 5)
+    log.breaks = breaks
+    with pytest.raises(ConnectionError):
+        payloads.drain(catalogue_engine, log, "bank", READERS)
+    log.breaks = ""
+    emit(catalogue_engine, 5, start=5)
+    payloads.drain(catalogue_engine, log, "bank", READERS)
+    assert events(catalogue_engine, log) == list(range(10))
+
+
+def test_an_entry_says_nothing_of_what_happened(catalogue_engine: sa.Engine) -> None:
+    log = MemoryLog()
+    emit(catalogue_engine, 1)
+    payloads.drain(catalogue_engine, log, "bank", READERS)
+    (entry,) = log.entries.values()
+    for word in (b"test.thing", b"thing 0", "某人".encode()):
+        assert word not in entry
+    assert read_entry(entry).member == "bank"
+
+
+def test_only_those_entitled_open_it(catalogue_engine: sa.Engine) -> None:
+    log = MemoryLog()
+    (key,) = emit(catalogue_engine, 1)
+    payloads.drain(catalogue_engine, log, "bank", READERS)
+    with catalogue_engine.connect() as db:
+        payload = payloads.find(db, key)
+        by_bank = payloads.open_payload(db, payload, "bank", BANK)
+        assert by_bank == payloads.open_payload(db, payload, "centre", CENTRE)
+        for name, private in (("bank", CENTRE), ("other", BANK)):
+            with pytest.raises(NotPermitted):
+                payloads.open_payload(db, payload, name, private)
+
+
+def test_erased_is_gone_for_good_but_still_proved(catalogue_engine: sa.Engine) -> None:
+    log = MemoryLog()
+    first, second = emit(catalogue_engine, 2)
+    payloads.drain(catalogue_engine, log, "bank", READERS)
+    with catalogue_engine.begin() as db:
+        payloads.erase(db, first)
+    with catalogue_engine.connect() as db:
+        gone = payloads.find(db, first)
+        assert gone.entry == log.entries[first]
+        with pytest.raises(NotFound, match="销毁"):
+            payloads.open_payload(db, gone, "bank", BANK)
+        payloads.open_payload(db, payloads.find(db, second), "bank", BANK)
+    with pytest.raises(NotFound), catalogue_engine.begin() as db:
+        payloads.erase(db, first)
+
+
+@pytest.mark.parametrize("field", ["entry", "cipher", "wrapped"])
+def test_a_changed_row_is_noticed(catalogue_engine: sa.Engine, field: str) -> None:
+    log = MemoryLog()
+    (key,) = emit(catalogue_engine, 1)
+    payloads.drain(catalogue_engine, log, "bank", READERS)
+    with catalogue_engine.connect() as db:
+        payload = payloads.find(db, key)
+        held: bytes = getattr(payload, field)
+        for i in range(0, len(held), 7):
+            bad = bytes([*held[:i], held[i] ^ 1, *held[i + 1 :]])
+            changed = msgspec.structs.replace(payload, **{field: bad})
+            try:
+                opened = payloads.open_payload(db, changed, "bank", BANK)
+            except IntegrityBroken:
+                continue
+            # Member and time are the log's to protect; the event itself is still the one sealed.
+            assert field == "entry"
+            assert opened == payloads.open_payload(db, payload, "bank", BANK)
