@@ -165,6 +165,12 @@ def find(db: sa.Connection, key: str) -> Payload:
     return found
 
 
+def is_sealed(db: sa.Connection, key: str) -> bool:
+    """Tells whether an event has left the outbox."""
+    query = sa.select(payloads.c.id).where(payloads.c.key == key)
+    return db.execute(query).first() is not None
+
+
 def at_position(db: sa.Connection, position: int) -> Payload | None:
     """Returns the sealed event at an index of the log, if it was sealed here."""
     return _payload(db.execute(sa.select(payloads).where(payloads.c.position == position)).first())

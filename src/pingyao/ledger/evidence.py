@@ -1,0 +1,217 @@
+"""Documents recorded, found again, and told apart from what they were changed into."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger import payloads
+from pingyao.ledger.formats.documents import Difference, Document, differences, read_document
+from pingyao.ledger.formats.tlog_proof import verify_proof
+from pingyao.ledger.model import Checkpoint, Policy, Signed, TlogProof
+from pingyao.ledger.rules.sealing import Opening, read_entry
+from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
+from pingyao.platform import outbox
+
+RECORDED = "ledger.document.recorded"
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the event of a recorded document says.
+
+    Attributes:
+        parts: SHA-256 of the marks kept beside the log.
+        system, time_source: where and by which clock it was taken in.
+        about: what the document reports on.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    sm3: str
+    parts: str
+    system: str
+    time_source: str
+    about: dict[str, str] = {}
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """An event that the log proves.
+
+    Attributes:
+        key: the event's name.
+        submitted_at: when it was sealed, by the submitter's clock.
+        signed: who vouches for the head, and when.
+    """
+
+    key: str
+    member: str
+    submitted_at: datetime
+    event: EvidenceEvent
+    opening: Opening
+    entry: bytes
+    proof: TlogProof
+    head: Checkpoint
+    signed: tuple[Signed, ...]
+
+
+def record(
+    db: sa.Connection,
+    path: Path,
+    actor: str,
+    at: datetime,
+    system: str,
+    time_source: str,
+    about: dict[str, str],
+) -> str:
+    """Records a document in the caller's transaction; returns the event's key."""
+    document = read_document(path)
+    facts = Facts(
+        document.name,
+        document.size,
+        document.sha256,
+        document.sm3,
+        hashlib.sha256(msgspec.msgpack.encode(document.parts)).hexdigest(),
+        system,
+        time_source,
+        about,
+    )
+    event = EvidenceEvent(RECORDED, document.name, actor, at, msgspec.to_builtins(facts))
+    (key,) = outbox.emit(db, [event])
+    payloads.add_document(db, key, document)
+    return key
+
+
+def prove(
+    db: sa.Connection, folder: Path, key: str, reader: str, private: X25519PrivateKey
+) -> Proven:
+    """Opens a recorded event and checks all that proves it, down to the signatures of the policy.
+
+    Raises:
+        NotYet: it waits in the outbox, or for its witnesses.
+        NotFound: there is no such event, or it was erased.
+        IntegrityBroken: anything does not hold.
+    """
+    payload = payloads.find(db, key)
+    policy = read_policy(folder)
+    published = read_checkpoint(folder, policy)
+    if payload.position is None or published is None or published[0].size <= payload.position:
+        raise _not_yet()
+    opening = payloads.open_payload(db, payload, reader, private)
+    log = open_reader(folder)
+    try:
+        (entry,) = log.entries(payload.position, 1)
+        proof = log.prove(payload.position, published[1])
+    finally:
+        log.close()
+    if entry != payload.entry:
+        raise IntegrityBroken(
+            "ledger.payload_differs",
+            f"账本第 {payload.position:,} 条与数据库所存不是同一条目",
+            "请保护现场，运行 pingyao ledger fsck，并与镜像成员核对",
+        )
+    return _checked(payload, opening, proof, policy)
+
+
+def _checked(
+    payload: payloads.Payload, opening: Opening, proof: TlogProof, policy: Policy
+) -> Proven:
+    head, signed = verify_proof(proof, leaf_hash(payload.entry), policy)
+    told = read_entry(payload.entry)
+    event = msgspec.json.decode(opening.event, type=EvidenceEvent)
+    return Proven(
+        told.key,
+        told.member,
+        told.submitted_at,
+        event,
+        opening,
+        payload.entry,
+        proof,
+        head,
+        signed,
+    )
+
+
+def find_recorded(
+    db: sa.Connection, folder: Path, document: Document, reader: str, private: X25519PrivateKey
+) -> Proven:
+    """Returns the proof that exactly this document was recorded; of several, the earliest.
+
+    Raises:
+        NotFound: neither it nor another of its name was recorded.
+        NotYet: it was, and waits to be proved.
+        IntegrityBroken: another document of this name was recorded, and where the two differ.
+    """
+    if same := payloads.same_documents(db, document.sha256):
+        if not payloads.is_sealed(db, same[0]):
+            raise _not_yet()
+        proven = prove(db, folder, same[0], reader, private)
+        if (read_facts(proven).sha256, read_facts(proven).sm3) != (document.sha256, document.sm3):
+            raise IntegrityBroken(
+                "ledger.index_differs",
+                "数据库的文件索引与所存证的事件不符",
+                "索引被改动；请保护现场并从备份核对数据库",
+            )
+        return proven
+    like = [k for k in payloads.like_documents(db, document.name) if payloads.is_sealed(db, k)]
+    if not like:
+        raise NotFound(
+            "ledger.never_recorded",
+            f"{document.name} 没有存证记录：内容与名称均未登记过",
+            "请核对文件来源；另存或改名不影响核验，改动内容则不同",
+        )
+    proven = prove(db, folder, like[-1], reader, private)
+    raise _altered(db, proven, document)
+
+
+def _altered(db: sa.Connection, proven: Proven, document: Document) -> IntegrityBroken:
+    kept, parts = payloads.parts_of(db, proven.key)
+    facts = read_facts(proven)
+    told = f"{document.name} 不是所存证的那一份（{proven.event.occurred_at:%Y-%m-%d %H:%M} UTC 由 {proven.event.actor} 登记）"
+    if hashlib.sha256(kept).hexdigest() == facts.parts:
+        found = differences(parts, document.parts)
+        told += "：" + (
+            "；".join(map(_say, found[:8])) if found else "各部分内容相同，仅文件封装不同"
+        )
+        told += f"；等共 {len(found):,} 处" if len(found) > 8 else ""
+    return IntegrityBroken(
+        "ledger.altered", told, f"请向出具方索取原件，其 SHA-256 应为 {facts.sha256}"
+    )
+
+
+_UNITS = {"row": "行", "item": "项", "line": "行", "block": "MB"}
+_WHAT = {"added": "新增", "removed": "缺失", "changed": "被改动"}
+
+
+def _say(difference: Difference) -> str:
+    name = f"“{difference.part}”" if difference.part else ""
+    if not difference.first:
+        return f"{name}{_WHAT[difference.what]}"
+    unit = _UNITS[difference.unit]
+    first, last = f"{difference.first:,}", f"{difference.last:,}"
+    return f"{name}第 {first}{'' if first == last else '–' + last} {unit}{_WHAT[difference.what]}"
+
+
+def read_facts(proven: Proven) -> Facts:
+    """Returns what a document's event says.
+
+    Raises:
+        NotFound: the event is about something else.
+    """
+    if proven.event.kind != RECORDED:
+        raise NotFound("ledger.no_document", "这条存证不是文件登记", "请核对编号")
+    return msgspec.convert(proven.event.body, Facts)
+
+
+def _not_yet() -> NotYet:
+    return NotYet(
+        "ledger.not_proven_yet",
+        "已登记，尚未写入账本或尚待见证方联署",
+        "请运行 pingyao ledger drain，或稍后再核验",
+    )
