@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from cyclopts import App, Parameter
 
+from pingyao.app.evidence import settle
 from pingyao.app.opening import Db, Pack, open_catalogue, packs
 from pingyao.classify import catalogue as use
 from pingyao.classify import learning, store
@@ -36,8 +37,10 @@ _SHOWN = 60
 @app.command
 def record(result: Path, /, *, db: Db = None, actor: Actor = None, json: Json = False) -> None:
     """记录一次扫描的结果（scan --report 写出的 result.json），并显示与目录的差异。"""
-    changes = use.record(open_catalogue(db), read_json(result), _who(actor))
+    engine = open_catalogue(db)
+    changes = use.record(engine, read_json(result), _who(actor))
     _show_changes(changes, json=json)
+    settle(engine)
 
 
 @app.command
@@ -60,6 +63,7 @@ def reevaluate(
     knowledge = learning.remembering(engine, load_knowledge(packs(pack)))
     changes = use.reevaluate(engine, knowledge, _who(actor), keep=not dry_run)
     _show_changes(changes, json=json)
+    settle(engine)
 
 
 @app.command
@@ -76,9 +80,11 @@ def learn(
     engine = open_catalogue(db)
     if switch_off:
         learning.forget(engine, _who(actor))
+        settle(engine)
         print("已停用学习结果，人工结论不受影响")
         return
     figures = learning.learn(engine, load_knowledge(packs(pack)), _who(actor), switch_on=switch_on)
+    settle(engine)
     if json:
         _dump(figures)
         return
@@ -187,6 +193,7 @@ def unlock(column: int, /, *, reason: str, db: Db = None, actor: Actor = None) -
         (version,) = _versions(connection, [column])
     entry = use.unlock(engine, column, version, reason, _who(actor))
     print(f"{column}：{said(entry.verdict)}")
+    settle(engine)
 
 
 @app.command
@@ -236,7 +243,9 @@ def import_(workbook: Path, /, *, db: Db = None, actor: Actor = None, json: Json
     from pingyao.classify.formats.review_xlsx import read_review
 
     decisions = read_review(workbook)
-    done = use.decide(open_catalogue(db), decisions, load_book(packs()), _who(actor))
+    engine = open_catalogue(db)
+    done = use.decide(engine, decisions, load_book(packs()), _who(actor))
+    settle(engine)
     if json:
         _dump(done)
     else:
@@ -261,6 +270,7 @@ def _decide(
         msgspec.structs.replace(d, version=v) for (_, d), v in zip(chosen, versions, strict=True)
     ]
     done = use.decide(engine, decisions, load_book(packs()), actor)
+    settle(engine)
     if json:
         _dump(done)
     else:

@@ -26,10 +26,14 @@ _COMMANDS = {
         "密钥、加密文件与令牌库 · keys, sealed files and the token vault",
     ),
     "ledger": (
-        "pingyao.ledger.cli:app",
+        "pingyao.app.ledger:app",
         "存证账本：登记、取证、核验、检查 · the evidence ledger",
     ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
+    "verify": (
+        "pingyao.app.evidence:verify",
+        "核验报告、工作簿或数据集是否存证的那一份 · verify a file against the ledger",
+    ),
 }
 for _name, (_path, _help) in _COMMANDS.items():
     app.command(_path, name=_name, help=_help)

@@ -30,8 +30,10 @@ from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.kernel.labels import PersonalClass
 from pingyao.platform.files import state_home
 from pingyao.platform.pace import Pace, quiet_span
+from pingyao.platform.settings import load_settings
 
 _FAILED_GATE = 1
+_REPORTS = ("result.json", "report.xlsx", "report.html")
 # What may have passed by the next time.
 _WORTH_RETRYING = frozenset(
     {
@@ -141,6 +143,9 @@ def scan(
         changes = record_scan(catalogue, result, getpass.getuser(), readings)
         if not json:
             show_changes(changes)
+    if load_settings().ledger:
+        written = report if unwritten is None else None
+        _leave_evidence(catalogue or open_catalogue(db), result, written, recorded=record)
     if unwritten is not None:
         raise unwritten
     if gate is not None and gate(result):
@@ -271,9 +276,8 @@ def _write_reports(result: ScanResult, folder: Path) -> Unavailable | None:
     from pingyao.classify.formats.report_xlsx import write_xlsx
 
     try:
-        write_json(result, folder / "result.json")
-        write_xlsx(result, folder / "report.xlsx")
-        write_html(result, folder / "report.html")
+        for name, write in zip(_REPORTS, (write_json, write_xlsx, write_html), strict=True):
+            write(result, folder / name)
     except (OSError, FileCreateError) as error:
         return _not_written(folder, error)
     return None
@@ -285,6 +289,24 @@ def _not_written(folder: Path, error: Exception) -> Unavailable:
         f"报告写不进目录 {folder}（{getattr(error, 'strerror', None) or type(error).__name__}）",
         "请检查该目录是否存在、可写，磁盘是否已满，工作簿是否正被打开，然后再试",
     )
+
+
+def _leave_evidence(
+    engine: sa.Engine, result: ScanResult, report: Path | None, *, recorded: bool
+) -> None:
+    from pingyao.app.evidence import note, record_documents, settle
+
+    if not recorded:
+        note(
+            engine,
+            "classify.scan.finished",
+            result.source,
+            {"coverage": result.coverage, "tables": len(result.tables), "version": result.version},
+        )
+    if report is not None:
+        about = {"source": result.source, "finished_at": f"{result.finished_at:%F %T} UTC"}
+        record_documents(engine, [report / name for name in _REPORTS], about)
+    settle(engine)
 
 
 def _gate(limit: str | None):

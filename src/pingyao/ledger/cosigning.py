@@ -2,13 +2,15 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from pingyao.kernel.errors import IntegrityBroken, PingyaoError, Unavailable
-from pingyao.ledger.formats.note import parse_lines, parse_note, verify_note
+from pingyao.ledger.formats.note import format_line, parse_lines, parse_note, verify_note
 from pingyao.ledger.formats.tlog_policy import check_quorum
 from pingyao.ledger.formats.tlog_witness import (
     SIZE_MEDIA,
@@ -16,8 +18,11 @@ from pingyao.ledger.formats.tlog_witness import (
     origin_hash,
     parse_size,
 )
+from pingyao.ledger.keys import OwnKeys
 from pingyao.ledger.model import Checkpoint, Note, Policy, SignatureLine, VerifierKey
 from pingyao.ledger.remote import Remote
+from pingyao.ledger.store.reader import read_policy
+from pingyao.ledger.store.writer import Log
 from pingyao.ledger.views import View, read_view, split_at_once
 
 _TRIES = 3
@@ -286,3 +291,33 @@ def _by_url(policy: Policy) -> dict[str, list[VerifierKey]]:
         if url := policy.urls.get(name):
             keys.setdefault(url, []).append(key)
     return keys
+
+
+@contextmanager
+def open_log(folder: Path, keys: OwnKeys, mark: Path) -> Generator[tuple[Log, Cosigning | None]]:
+    """Opens a log for appending, after asking its witnesses how far they have seen it.
+
+    Gives the log, and its witnesses where the policy has any.
+    """
+    policy = read_policy(folder)
+    if policy.quorum == "none":
+        with Log(folder, keys, mark=mark) as log:
+            yield log, None
+        return
+    with Cosigning(policy) as cosigning:
+        heads = cosigning.heads(policy.logs[0].name)
+        with Log(folder, keys, mark=mark, heads=heads) as log:
+            yield log, cosigning
+
+
+def publish(log: Log, cosigning: Cosigning | None) -> str:
+    """Signs the head, gathers what the policy demands, and publishes it.
+
+    Raises:
+        Unavailable: the quorum was not met; everything appended stays, and is published next time.
+    """
+    head, note = log.sign()
+    if cosigning is not None:
+        note += "".join(map(format_line, cosigning.cosign(log, head, note)))
+    log.publish(note)
+    return note

@@ -1,17 +1,30 @@
 """HTTP endpoints of the ledger, exactly as the C2SP texts say."""
 
 import asyncio
+import gzip
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from pingyao.kernel.errors import IntegrityBroken, NotFound
+from pingyao.ledger.formats.tlog_tiles import parse_path
 from pingyao.ledger.formats.tlog_witness import origin_hash
-from pingyao.ledger.model import VerifierKey
+from pingyao.ledger.model import Checkpoint, VerifierKey
+from pingyao.ledger.store.reader import (
+    CHECKPOINT,
+    LogFiles,
+    open_reader,
+    read_checkpoint,
+    read_policy,
+)
 from pingyao.ledger.witness import Cosigner, Memory, add_checkpoint
 from pingyao.platform.asgi import Handler, Refusal, Reply, Request
 
 # 16 post-quantum signatures and a full proof are 60 kB.
 _CHECKPOINT_BYTES = 256 * 1024
+_OCTETS = "application/octet-stream"
+_FOREVER = (("cache-control", "public, max-age=31536000, immutable"), ("vary", "accept-encoding"))
 _FRESH = (("cache-control", "no-cache"),)
 
 
@@ -42,6 +55,64 @@ def witness(
             raise Refusal(404, "没有这样的资源")
         _only(request, "GET", "HEAD")
         return Reply(200, seen.note.encode(), headers=_FRESH)
+
+    return handle
+
+
+class _Published:
+    """The head of a log as it is published, read again only when its file is another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._policy = folder, read_policy(folder)
+        self._file: tuple[int, int] | None = None
+        self._head: tuple[Checkpoint, str] | None = None
+        self._log: LogFiles | None = None
+
+    def head(self) -> tuple[Checkpoint, str]:
+        try:
+            found = (self._folder / CHECKPOINT).stat()
+        except FileNotFoundError:
+            raise Refusal(404, "账本还没有发布检查点") from None
+        if self._file != (found.st_ino, found.st_mtime_ns):
+            self._head = read_checkpoint(self._folder, self._policy)
+            self._file = (found.st_ino, found.st_mtime_ns)
+        if self._head is None:
+            raise Refusal(404, "账本还没有发布检查点")
+        return self._head
+
+    def log(self) -> LogFiles:
+        if self._log is None:
+            self._log = open_reader(self._folder)
+        return self._log
+
+
+def tiles(folder: Path) -> Handler:
+    """Returns what serves a log: its checkpoint, tiles and bundles of entries, nothing unpublished.
+
+    Cites: C2SP tlog-tiles v0.1.0, APIs.
+    """
+    published = _Published(folder)
+
+    def answer(path: str, *, zipped: bool) -> Reply:
+        head, note = published.head()
+        if path == CHECKPOINT:
+            return Reply(200, note.encode(), headers=_FRESH)
+        tile = parse_path(path)
+        body = published.log().tile(tile, head.size)
+        if tile.is_bundle and zipped:
+            headers = (*_FOREVER, ("content-encoding", "gzip"))
+            return Reply(200, gzip.compress(body, 1), _OCTETS, headers)
+        return Reply(200, body, _OCTETS, _FOREVER)
+
+    async def handle(request: Request) -> Reply:
+        _only(request, "GET", "HEAD")
+        zipped = "gzip" in request.headers.get("accept-encoding", "")
+        try:
+            return await asyncio.to_thread(answer, request.path.lstrip("/"), zipped=zipped)
+        except NotFound as error:
+            raise Refusal(404, error.detail) from None
+        except IntegrityBroken as error:
+            raise Refusal(500, error.detail) from None
 
     return handle
 

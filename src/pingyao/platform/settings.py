@@ -19,11 +19,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         database_url: where the catalogue is kept; empty for a file of the user's own.
         packs: the institution's own rule packs, files or directories.
         language: ``zh`` or ``en``.
+        ledger: folder of the evidence log; empty while there is none, and events wait.
+        member: the institution's name in its entries; empty for the log's own.
     """
 
     database_url: str = ""
     packs: tuple[str, ...] = ()
     language: str = "zh"
+    ledger: str = ""
+    member: str = ""
 
 
 def load_settings() -> Settings:

@@ -1,0 +1,184 @@
+"""What happened in any room goes to the ledger from here, and is checked against it here."""
+
+import getpass
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cyclopts import Parameter
+
+from pingyao.app.opening import Db, open_catalogue
+from pingyao.kernel.errors import Invalid, PingyaoError
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger import evidence, payloads
+from pingyao.ledger.cosigning import open_log, publish
+from pingyao.ledger.formats.documents import read_document
+from pingyao.ledger.keys import open_store, own_keys
+from pingyao.ledger.store.mark import default_mark
+from pingyao.ledger.store.provenance import time_source
+from pingyao.ledger.store.reader import read_policy
+from pingyao.ledger.store.readers import read_readers, write_readers
+from pingyao.platform import outbox
+from pingyao.platform.crypto.keystore import KeyStore
+from pingyao.platform.settings import load_settings
+from pingyao.platform.term import safe
+
+Ledger = Annotated[Path | None, Parameter(help="账本目录；默认取 PINGYAO_LEDGER")]
+Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
+Key = Annotated[str, Parameter(help="账本密钥在密钥库中的名称")]
+
+
+def note(engine: sa.Engine, kind: str, subject: str, body: dict[str, object]) -> None:
+    """Leaves an event of something that changed no table."""
+    event = EvidenceEvent(kind, subject, getpass.getuser(), datetime.now(UTC), body)
+    with engine.begin() as db:
+        outbox.emit(db, [event])
+
+
+def record_documents(engine: sa.Engine, files: Sequence[Path], about: dict[str, str]) -> None:
+    """Records files that were made here, all of them or none."""
+    at, system = datetime.now(UTC), f"{platform.node()} pingyao/{version('pingyao')}"
+    with engine.begin() as db:
+        for path in files:
+            evidence.record(db, path, getpass.getuser(), at, system, time_source(), about)
+
+
+def settle(engine: sa.Engine) -> None:
+    """Moves what waits into the configured ledger; what fails is said, and waits on.
+
+    The command that caused the events has done its work: their proof may come later.
+    """
+    folder = load_settings().ledger
+    if not folder:
+        return
+    try:
+        moved = _drain(engine, Path(folder), None, "ledger")
+    except PingyaoError as error:
+        print(
+            f"已记录，尚未存证：{safe(error.detail, 200)}；{safe(error.remedy, 200)}",
+            file=sys.stderr,
+        )
+        return
+    if moved:
+        print(f"已存证 {moved:,} 件事项", file=sys.stderr)
+
+
+def drain(
+    *, ledger: Ledger = None, db: Db = None, keystore: Keystore = None, key: Key = "ledger"
+) -> None:
+    """把待存证的事项写入账本：每件恰好一次，中断后接着写；有见证方时，联署达到策略要求才发布。"""
+    moved = _drain(open_catalogue(db), _folder(ledger), keystore, key)
+    print(f"已存证 {moved:,} 件事项")
+
+
+def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> int:
+    store = open_store(keystore)
+    policy = read_policy(folder)
+    origin = policy.logs[0].name
+    readers = read_readers(folder)
+    if not readers:
+        readers = {origin: _own_reader(store, key, create=True).public_key()}
+        write_readers(folder, readers)
+    with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
+        moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+        publish(log, cosigning)
+    return moved
+
+
+def _own_reader(store: KeyStore, key: str, *, create: bool = False) -> X25519PrivateKey:
+    name = f"{key}.x25519"
+    if create and not any(i.name == name for i in store.infos()):
+        secret = X25519PrivateKey.generate().private_bytes_raw()
+        store.create(name, "opaque", purpose="ledger reader", secret=secret)
+    return X25519PrivateKey.from_private_bytes(store.get(name).secret)
+
+
+def _folder(given: Path | None) -> Path:
+    folder = given or load_settings().ledger
+    if not folder:
+        raise Invalid("ledger.none", "没有指明账本", "请以 --ledger 或 PINGYAO_LEDGER 给出账本目录")
+    return Path(folder)
+
+
+def verify(
+    file: Path,
+    /,
+    *,
+    proof: Annotated[
+        Path | None, Parameter(help=".tlog-proof 证明文件；给出时只凭它离线核验")
+    ] = None,
+    policy: Annotated[Path | None, Parameter(help="与 --proof 同用的信任策略文件")] = None,
+    ledger: Ledger = None,
+    db: Db = None,
+    keystore: Keystore = None,
+    key: Key = "ledger",
+    json: Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")] = False,
+) -> None:
+    """核验一份报告、工作簿或数据集是否就是存证的那一份、由谁何时登记；不符即说明何处被改动，以退出码 5 结束。"""
+    if proof is not None or policy is not None:
+        if proof is None or policy is None:
+            raise Invalid("ledger.no_trust", "--proof 与 --policy 须同时给出", "请补上另一项")
+        from pingyao.ledger.cli import verify as verify_proof_file
+
+        verify_proof_file(proof, policy=policy, file=file, json=json)
+        return
+    document = read_document(file)
+    folder = _folder(ledger)
+    private = _own_reader(open_store(keystore), key)
+    with open_catalogue(db).connect() as connection:
+        origin = read_policy(folder).logs[0].name
+        proven = evidence.find_recorded(connection, folder, document, origin, private)
+    facts = evidence.read_facts(proven)
+    if json:
+        body = {
+            "key": proven.key,
+            "index": proven.proof.index,
+            "origin": proven.head.origin,
+            "member": proven.member,
+            "actor": proven.event.actor,
+            "occurred_at": proven.event.occurred_at,
+            "facts": facts,
+            "signed": [{"by": s.key.name, "at": s.at} for s in proven.signed],
+        }
+        sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
+        return
+    print(f"{safe(file.name)} 就是存证的那一份，未被改动")
+    print(
+        f"登记：{safe(proven.event.actor)}（{safe(proven.member)}），{_local(proven.event.occurred_at)}"
+    )
+    if facts.about:
+        print("内容：" + "，".join(safe(v) for v in facts.about.values()))
+    print(f"系统：{safe(facts.system)}；时钟：{safe(facts.time_source)}")
+    print(f"存证：{safe(proven.head.origin)} 第 {proven.proof.index:,} 条，编号 {proven.key}")
+    for each in proven.signed:
+        when = "" if each.at is None else f"，{_local(datetime.fromtimestamp(each.at, UTC))}"
+        print(f"签名：{safe(each.key.name)}（{each.key.type.algorithm}）{when}")
+
+
+def _local(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %z}"
+
+
+def erase(number: str, /, *, reason: str, db: Db = None) -> None:
+    """销毁一件存证内容的密钥：内容从此无人能读，账本与其证明不变；销毁本身也留下存证。"""
+    if not reason.strip():
+        raise Invalid("ledger.no_reason", "销毁须写明理由", "请用 --reason 说明")
+    engine = open_catalogue(db)
+    event = EvidenceEvent(
+        "ledger.payload.erased", number, getpass.getuser(), datetime.now(UTC), {"reason": reason}
+    )
+    with engine.begin() as connection:
+        payloads.erase(connection, number)
+        outbox.emit(connection, [event])
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:  # the write-ahead log still holds the old page
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    print(f"{number} 的内容已销毁，无法恢复；请一并销毁此前的数据库备份")
+    settle(engine)

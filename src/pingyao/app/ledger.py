@@ -1,0 +1,9 @@
+"""The commands ``pingyao ledger …``: the log's own, and those that serve it and feed it."""
+
+from pingyao.ledger.cli import app
+
+app.command("pingyao.app.evidence:drain", name="drain", help="把待存证的事项写入账本")
+app.command("pingyao.app.evidence:erase", name="erase", help="销毁一件存证内容的密钥")
+app.command("pingyao.ledger.serving:serve", name="serve", help="按 C2SP tlog-tiles 发布账本")
+app.command("pingyao.ledger.serving:witness", name="witness", help="见证方：新建与运行")
+app.command("pingyao.ledger.serving:monitor", name="monitor", help="比较各方所见，发现分叉即报警")

@@ -1,0 +1,202 @@
+"""The commands that serve a log, witness others' and watch over them."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, PingyaoError
+from pingyao.ledger.formats.note import format_vkey, verifier_key
+from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
+from pingyao.ledger.model import (
+    ED25519_COSIGNATURE,
+    ML_DSA_44_COSIGNATURE,
+    SM2_COSIGNATURE,
+    Policy,
+    VerifierKey,
+)
+from pingyao.ledger.witness import Cosigner
+from pingyao.platform.crypto.keystore import KeyStore
+from pingyao.platform.crypto.signers import Algorithm, open_signer
+from pingyao.platform.files import write_atomically
+from pingyao.platform.term import safe
+
+if TYPE_CHECKING:
+    from pingyao.ledger.monitor import Alarm
+
+Host = Annotated[str, Parameter(help="监听的 IP 地址；默认只供本机，对外时请置于反向代理之后")]
+Port = Annotated[int, Parameter(help="端口；0 为任取一个空闲的")]
+Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
+Key = Annotated[str, Parameter(help="见证密钥在密钥库中的名称")]
+_KINDS = {k.algorithm: k for k in (ED25519_COSIGNATURE, ML_DSA_44_COSIGNATURE, SM2_COSIGNATURE)}
+_POLICY = "policy"
+witness = App(name="witness", help="见证方：新建与运行 · a witness of others' logs")
+
+
+def serve(
+    folder: Annotated[Path, Parameter(help="账本目录")],
+    /,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8710,
+) -> None:
+    """发布账本：按 C2SP tlog-tiles 提供检查点、瓦片与条目，只含已发布的部分；与追加互不影响。"""
+    from pingyao.ledger.http import tiles
+    from pingyao.platform.asgi import serve as run
+
+    run(tiles(folder), host, port, started=lambda p: _started(host, p))
+
+
+@witness.command
+def init(
+    folder: Annotated[Path, Parameter(help="见证目录")],
+    /,
+    *,
+    name: Annotated[str, Parameter(help="见证方名称，全联盟唯一，如 witness.pboc.example")],
+    algorithm: Annotated[tuple[Algorithm, ...], Parameter(help="联署算法，可重复给出")] = (
+        Algorithm.ED25519,
+        Algorithm.ML_DSA_44,
+    ),
+    key: Key = "witness",
+    keystore: Keystore = None,
+) -> None:
+    """新建见证方：生成联署密钥，写出 policy 文件；把各日志的 log 行加入其中即可运行。"""
+    from pingyao.ledger.keys import open_store
+
+    if folder.exists() and any(folder.iterdir()):
+        raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
+    verifier_key(name, ED25519_COSIGNATURE, bytes(32))  # the name is tried before a key is made
+    store = open_store(keystore, create=True)
+    keys: dict[str, VerifierKey] = {}
+    for each in algorithm:
+        store.create(f"{key}.{each}", each.value, purpose=f"witness {name}")
+        public = open_signer(each, store.get(f"{key}.{each}").secret).public_key
+        keys[f"self-{each}"] = verifier_key(name, _KINDS[each], public)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(folder / _POLICY, format_policy(Policy((), keys, {}, "none")))
+    print(f"已新建见证方 {safe(name)}")
+    for vkey in keys.values():
+        print(f"验证公钥：{format_vkey(vkey)}")
+    print(f"请把所见证日志的 log 行加入 {folder / _POLICY}")
+
+
+@witness.command(name="serve")
+def serve_witness(
+    folder: Annotated[Path, Parameter(help="见证目录")],
+    /,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8711,
+    key: Key = "witness",
+    keystore: Keystore = None,
+) -> None:
+    """运行见证方：只为只增不改的日志联署，先落盘后答复（C2SP tlog-witness）。"""
+    from pingyao.ledger.http import witness as answer
+    from pingyao.ledger.keys import open_store
+    from pingyao.ledger.witness_store import WitnessStore
+    from pingyao.platform.asgi import serve as run
+
+    policy = _read_policy(folder / _POLICY)
+    if not policy.logs:
+        raise Invalid("ledger.no_logs", "没有登记要见证的日志", "请把 log 行加入 policy 文件")
+    cosigners = _cosigners(policy, open_store(keystore), key)
+    logs = {
+        origin: [k for k in policy.logs if k.name == origin]
+        for origin in {k.name for k in policy.logs}
+    }
+    store = WitnessStore(folder / "witness.db")
+    try:
+        run(answer(logs, cosigners, store), host, port, started=lambda p: _started(host, p))
+    finally:
+        store.close()
+
+
+def _cosigners(policy: Policy, store: KeyStore, name: str) -> list[Cosigner]:
+    found: list[Cosigner] = []
+    for vkey in policy.witnesses.values():
+        algorithm = vkey.type.algorithm
+        signer = open_signer(algorithm, store.get(f"{name}.{algorithm}").secret)
+        if signer.public_key != vkey.public_key:
+            raise Invalid(
+                "ledger.wrong_key",
+                f"密钥库的 {name}.{algorithm} 不是 policy 文件所列的公钥",
+                "请核对 --key、--keystore 与 policy 文件",
+            )
+        found.append(Cosigner(vkey.name, vkey.type, signer))
+    if not found:
+        raise Invalid("ledger.no_key", "policy 文件没有自己的 witness 行", "请用 witness init 新建")
+    return found
+
+
+def monitor(
+    policy: Annotated[Path, Parameter(help="信任策略文件：日志与见证方，须写明地址")],
+    /,
+    *,
+    folder: Annotated[Path, Parameter(help="存放所见检查点与报警材料的目录")],
+    every: Annotated[int, Parameter(help="每隔多少秒比较一次；0 为只比较一次")] = 0,
+    check: Annotated[
+        Path | None, Parameter(help="不监测，只核验别人交来的分叉报警材料（目录）")
+    ] = None,
+    json: Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")] = False,
+) -> None:
+    """比较日志与各见证方所见的检查点；发现分叉或回退即报警，写出两份签名文书作为证明，以退出码 5 结束。"""
+    from pingyao.ledger.monitor import check_alarm, watch
+
+    trust = _read_policy(policy)
+    if check is not None:
+        first, second = check_alarm(check, trust.logs)
+        print(
+            f"材料成立：{safe(first.head.origin)} 签发过互相矛盾的检查点"
+            f"（{first.head.size:,} 条与 {second.head.size:,} 条）"
+        )
+        return
+    while True:
+        try:
+            told = watch(trust, folder)
+        except PingyaoError as error:
+            if not every or not error.retriable:
+                raise
+            print(f"{error.detail}；{error.remedy}", file=sys.stderr)
+        else:
+            if json:
+                sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+            else:
+                for view in told.views:
+                    print(f"{safe(view.source)}　{view.head.size:,} 条")
+                for source, why in (told.silent | told.unsettled).items():
+                    print(f"{safe(source)}　{safe(why, 200)}", file=sys.stderr)
+            if told.alarms:
+                raise IntegrityBroken(
+                    f"ledger.{told.alarms[0].kind}",
+                    f"发现 {len(told.alarms)} 项异常：" + "；".join(map(_say, told.alarms)),
+                    f"两份签名文书已写入 {folder / 'alarms'}，请分送各成员并停止信任该日志",
+                )
+        if not every:
+            return
+        time.sleep(every)
+
+
+_ALARMS = {
+    "split": "日志给各方看的不是同一棵树",
+    "witness_rolled_back": "见证方退回到更小的树",
+    "log_rolled_back": "日志退回到更小的树",
+}
+
+
+def _say(alarm: "Alarm") -> str:
+    return f"{_ALARMS[alarm.kind]}（{'、'.join(dict.fromkeys(map(safe, alarm.sources)))}）"
+
+
+def _read_policy(path: Path) -> Policy:
+    try:
+        return parse_policy(path.read_bytes())
+    except OSError:
+        raise NotFound("ledger.no_policy", f"没有信任策略文件 {path.name}", "请核对路径") from None
+
+
+def _started(host: str, port: int) -> None:
+    where = f"[{host}]" if ":" in host else host
+    print(f"http://{where}:{port}", flush=True)

@@ -1,0 +1,143 @@
+"""From a scan to the verdict on its reports, as people type it."""
+
+import hashlib
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from python_calamine import CalamineWorkbook
+
+PASSPHRASE = "a passphrase of some length"
+
+
+class Bank:
+    """A machine of its own: keystore, database, ledger and the reports of one scan."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.env = {
+            **os.environ,
+            "XDG_DATA_HOME": str(home / "data"),
+            "XDG_STATE_HOME": str(home / "state"),
+            "PINGYAO_KEYSTORE_PASSPHRASE": PASSPHRASE,
+            "PINGYAO_LEDGER": str(home / "log"),
+            "PINGYAO_MEMBER": "示例银行",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def run(self, *words: object, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", "from pingyao.app.cli import main; main()", *map(str, words)],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert PASSPHRASE not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    made = Bank(tmp_path_factory.mktemp("bank"))
+    source = made.home / "t.csv"
+    source.write_text("id,sjhm\n" + "".join(f"{i},138{i:08d}\n" for i in range(50)))
+    made.run("ledger", "init", made.home / "log", "--origin", "bank.example/evidence")
+    told = made.run("scan", source, "--report", made.home / "report", "--record")
+    assert "已存证 4 件事项" in told
+    return made
+
+
+@pytest.mark.parametrize("name", ["result.json", "report.xlsx", "report.html"])
+def test_what_was_recorded_is_told_with_who_and_when(bank: Bank, name: str) -> None:
+    told = bank.run("verify", bank.home / "report" / name)
+    for word in ("未被改动", "示例银行", "t.csv", "bank.example/evidence"):
+        assert word in told
+    body = msgspec.json.decode(bank.run("verify", bank.home / "report" / name, "--json"))
+    assert body["member"] == "示例银行"
+
+
+def test_a_copy_by_another_name_is_still_the_one(bank: Bank, tmp_path: Path) -> None:
+    copy = tmp_path / "给监管的报告.xlsx"
+    copy.write_bytes((bank.home / "report" / "report.xlsx").read_bytes())
+    assert "未被改动" in bank.run("verify", copy)
+    assert "没有存证记录" in bank.run("verify", bank.home / "t.csv", code=4)
+
+
+def lower_a_number(source: Path, target: Path) -> tuple[str, int]:
+    """Copies a workbook with one number changed; returns on which sheet and row."""
+    names = CalamineWorkbook.from_path(source).sheet_names
+    found: tuple[str, int] | None = None
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            content = old.read(member).decode()
+            sheet = re.fullmatch(r"xl/worksheets/sheet(\d+)\.xml", member)
+            cell = re.search(r'(<c r="[A-Z]+(\d+)"(?: s="\d+")?><v>)3(</v>)', content)
+            if sheet and cell and found is None:
+                found = names[int(sheet[1]) - 1], int(cell[2])
+                content = content[: cell.start()] + cell[1] + "2" + cell[3] + content[cell.end() :]
+            new.writestr(member, content)
+    assert found is not None
+    return found
+
+
+def test_a_changed_workbook_is_told_by_sheet_and_row(bank: Bank, tmp_path: Path) -> None:
+    changed = tmp_path / "report.xlsx"
+    sheet, row = lower_a_number(bank.home / "report" / "report.xlsx", changed)
+    told = bank.run("verify", changed, code=5)
+    assert f"“{sheet}”第 {row} 行被改动" in told
+
+
+def test_a_changed_result_is_told_by_its_part(bank: Bank, tmp_path: Path) -> None:
+    body = msgspec.json.decode((bank.home / "report" / "result.json").read_bytes())
+    name = next(iter(body))
+    body[name] = "another"
+    changed = tmp_path / "result.json"
+    changed.write_bytes(msgspec.json.encode(body))
+    told = bank.run("verify", changed, code=5)
+    assert f"“{name}”第 1 项被改动" in told
+
+
+def test_decisions_are_recorded_too_and_the_log_is_whole(bank: Bank) -> None:
+    assert "已存证 1 件事项" in bank.run("catalogue", "confirm", "1")
+    assert "已存证 0 件事项" in bank.run("ledger", "drain")
+    assert "全部相符" in bank.run("ledger", "fsck", bank.home / "log")
+
+
+def test_with_the_database_forged_the_log_still_tells(bank: Bank, tmp_path: Path) -> None:
+    """Somebody points the index of documents at another file's record."""
+    forged = tmp_path / "forged.csv"
+    forged.write_text("x")
+    copy = tmp_path / "c.db"
+    with sqlite3.connect(bank.home / "data" / "pingyao" / "pingyao.db") as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with sqlite3.connect(copy) as db:
+        digest = hashlib.sha256(b"x").hexdigest()
+        db.execute("UPDATE ledger_document SET sha256 = ? WHERE name = 'report.xlsx'", (digest,))
+    told = bank.run("verify", forged, "--db", f"sqlite:///{copy}", code=5)
+    assert "索引" in told
+    with sqlite3.connect(copy) as db:
+        db.execute("UPDATE ledger_payload SET entry = replace(entry, '示例', '别家')")
+        db.execute("UPDATE ledger_payload SET entry = CAST(entry AS BLOB)")
+    told = bank.run(
+        "verify", bank.home / "report" / "report.html", "--db", f"sqlite:///{copy}", code=5
+    )
+    assert "不是同一条目" in told
+
+
+def test_without_a_ledger_events_wait_and_are_moved_later(bank: Bank, tmp_path: Path) -> None:
+    other = Bank(tmp_path)
+    source = tmp_path / "t.csv"
+    source.write_text("id\n1\n")
+    told = other.run("scan", source, "--report", tmp_path / "r", "--record")
+    assert "已记录，尚未存证" in told
+    other.run("ledger", "init", tmp_path / "log", "--origin", "bank.example/other")
+    assert "已存证 4 件事项" in other.run("ledger", "drain")
+    assert "未被改动" in other.run("verify", tmp_path / "r" / "report.html")
