@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet, Unavailable
 from pingyao.ledger.formats import record as records
 from pingyao.ledger.formats.note import format_vkey, parse_vkey
 from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
@@ -80,11 +80,12 @@ def append(
     json: Json = False,
 ) -> None:
     """登记文件：记下其杂凑值、来源与时间，只把加盐的承诺值写入账本；每个文件得到一份 .tlog-proof 证明。"""
+    from pingyao.ledger.cosigning import open_log, publish
     from pingyao.ledger.keys import open_store, own_keys
     from pingyao.ledger.store.mark import default_mark
     from pingyao.ledger.store.provenance import take_in
     from pingyao.ledger.store.reader import read_policy
-    from pingyao.ledger.store.writer import MAX_BATCH, Log
+    from pingyao.ledger.store.writer import MAX_BATCH
 
     policy = read_policy(folder)
     origin = policy.logs[0].name
@@ -99,16 +100,16 @@ def append(
         _opening(place, take_in(file, operator), member or origin, at)
         for file, place in zip(files, places, strict=True)
     ]
-    with Log(folder, signers, mark=mark or default_mark(origin)) as log:
+    with open_log(folder, signers, mark or default_mark(origin)) as (log, cosigning):
         indices = log.append([s.entry.encode() for s in shown])
-        if policy.quorum != "none":
+        try:
+            note = publish(log, cosigning)
+        except Unavailable as error:
             raise NotYet(
                 "ledger.not_final",
-                f"{len(indices):,} 条已落盘，尚待见证方联署，检查点未发布",
+                f"{len(indices):,} 条已落盘；{error.detail}",
                 "所需的盐与文件信息存于 .tlog-opening；联署达到要求后用 prove --opening 取得证明",
-            )
-        _, note = log.sign()
-        log.publish(note)
+            ) from None
         proofs = [
             log.prove(i, note, records.format_shown(s)) for i, s in zip(indices, shown, strict=True)
         ]
