@@ -141,3 +141,30 @@ def test_without_a_ledger_events_wait_and_are_moved_later(bank: Bank, tmp_path: 
     other.run("ledger", "init", tmp_path / "log", "--origin", "bank.example/other")
     assert "已存证 4 件事项" in other.run("ledger", "drain")
     assert "未被改动" in other.run("verify", tmp_path / "r" / "report.html")
+
+
+def test_a_pack_is_checked_by_somebody_with_nothing_else(bank: Bank, tmp_path: Path) -> None:
+    report = bank.home / "report" / "report.xlsx"
+    number = msgspec.json.decode(bank.run("verify", report, "--json"))["key"]
+    bank.run("ledger", "pack", number, "--out", tmp_path / "pack")
+    assert (tmp_path / "pack" / "存证证明.pdf").read_bytes().startswith(b"%PDF")
+    court = Bank(tmp_path / "court")
+    trust = ["--policy", tmp_path / "pack" / "信任策略.policy"]
+    proof = tmp_path / "pack" / "证明.tlog-proof"
+    assert "示例银行" in court.run("verify", report, "--proof", proof, *trust)
+    court.run("verify", bank.home / "t.csv", "--proof", proof, *trust, code=5)
+    whole = proof.read_bytes()
+    for at in range(30, len(whole), len(whole) // 4):
+        (tmp_path / "bad").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        court.run("verify", report, "--proof", tmp_path / "bad", *trust, code=5)
+    bank.run("ledger", "pack", number, "--out", tmp_path / "pack", code=3)
+
+
+def test_what_was_erased_is_proved_no_more_and_read_by_nobody(bank: Bank) -> None:
+    report = bank.home / "report" / "report.html"
+    number = msgspec.json.decode(bank.run("verify", report, "--json"))["key"]
+    bank.run("ledger", "erase", number, "--reason", "  ", code=2)
+    assert "无法恢复" in bank.run("ledger", "erase", number, "--reason", "保存期满")
+    bank.run("verify", report, code=4)
+    bank.run("ledger", "erase", number, "--reason", "保存期满", code=4)
+    assert "全部相符" in bank.run("ledger", "fsck", bank.home / "log")

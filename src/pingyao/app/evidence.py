@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cyclopts import Parameter
 
 from pingyao.app.opening import Db, open_catalogue
-from pingyao.kernel.errors import Invalid, PingyaoError
+from pingyao.kernel.errors import Invalid, NotFound, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import evidence, payloads
 from pingyao.ledger.cosigning import open_log, publish
 from pingyao.ledger.formats.documents import read_document
+from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.keys import open_store, own_keys
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.provenance import time_source
@@ -127,14 +128,21 @@ def verify(
             raise Invalid("ledger.no_trust", "--proof 与 --policy 须同时给出", "请补上另一项")
         from pingyao.ledger.cli import verify as verify_proof_file
 
-        verify_proof_file(proof, policy=policy, file=file, json=json)
-        return
-    document = read_document(file)
-    folder = _folder(ledger)
-    private = _own_reader(open_store(keystore), key)
-    with open_catalogue(db).connect() as connection:
-        origin = read_policy(folder).logs[0].name
-        proven = evidence.find_recorded(connection, folder, document, origin, private)
+        proven = evidence.read_proof(_read(proof), parse_policy(_read(policy)))
+        if proven is None:
+            verify_proof_file(proof, policy=policy, file=file, json=json)
+            return
+        evidence.check_document(proven, read_document(file))
+    else:
+        folder, document = _folder(ledger), read_document(file)
+        private = _own_reader(open_store(keystore), key)
+        with open_catalogue(db).connect() as connection:
+            origin = read_policy(folder).logs[0].name
+            proven = evidence.find_recorded(connection, folder, document, origin, private)
+    _show(file, proven, json=json)
+
+
+def _show(file: Path, proven: evidence.Proven, *, json: bool) -> None:
     facts = evidence.read_facts(proven)
     if json:
         body = {
@@ -155,7 +163,7 @@ def verify(
     )
     if facts.about:
         print("内容：" + "，".join(safe(v) for v in facts.about.values()))
-    print(f"系统：{safe(facts.system)}；时钟：{safe(facts.time_source)}")
+    print(f"系统：{safe(facts.system)}；时钟：{safe(evidence.say_clock(facts.time_source))}")
     print(f"存证：{safe(proven.head.origin)} 第 {proven.proof.index:,} 条，编号 {proven.key}")
     for each in proven.signed:
         when = "" if each.at is None else f"，{_local(datetime.fromtimestamp(each.at, UTC))}"
@@ -182,3 +190,39 @@ def erase(number: str, /, *, reason: str, db: Db = None) -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     print(f"{number} 的内容已销毁，无法恢复；请一并销毁此前的数据库备份")
     settle(engine)
+
+
+def pack(
+    number: Annotated[str, Parameter(help="存证编号，见 pingyao verify")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="写入哪个目录，须为空")],
+    tsa_root: Annotated[Path | None, Parameter(help="时间戳机构根证书；附上检查点的时间戳")] = None,
+    ledger: Ledger = None,
+    db: Db = None,
+    keystore: Keystore = None,
+    key: Key = "ledger",
+) -> None:
+    """出具存证证明：PDF 说明、证明文件与信任策略，可提交法庭或监管，任何人可离线核验。"""
+    from pingyao.ledger import timestamps
+    from pingyao.ledger.formats.note import parse_note
+    from pingyao.ledger.pack import write_pack
+
+    folder = _folder(ledger)
+    private = _own_reader(open_store(keystore), key)
+    with open_catalogue(db).connect() as connection:
+        origin = read_policy(folder).logs[0].name
+        proven = evidence.prove(connection, folder, number, origin, private)
+    token = timestamps.kept(folder, proven.head.size)
+    if token is not None and tsa_root is not None:
+        text = parse_note(proven.proof.checkpoint).text.encode()
+        timestamps.check(token, text, timestamps.read_roots(tsa_root))
+    page = write_pack(proven, (folder / "policy").read_bytes(), out, token if tsa_root else None)
+    print(f"存证证明：{page}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise NotFound("ledger.no_file", f"没有文件 {path.name}", "请核对路径") from None

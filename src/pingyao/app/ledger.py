@@ -7,3 +7,6 @@ app.command("pingyao.app.evidence:erase", name="erase", help="销毁一件存证
 app.command("pingyao.ledger.serving:serve", name="serve", help="按 C2SP tlog-tiles 发布账本")
 app.command("pingyao.ledger.serving:witness", name="witness", help="见证方：新建与运行")
 app.command("pingyao.ledger.serving:monitor", name="monitor", help="比较各方所见，发现分叉即报警")
+app.command("pingyao.app.evidence:pack", name="pack", help="出具存证证明：PDF、证明文件与核验方法")
+app.command("pingyao.ledger.serving:timestamp", name="timestamp", help="为当前检查点取得时间戳")
+app.command("pingyao.ledger.serving:national", name="sm3", help="国密树头：签署或核验")

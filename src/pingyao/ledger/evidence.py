@@ -12,7 +12,9 @@ from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import payloads
 from pingyao.ledger.formats.documents import Difference, Document, differences, read_document
-from pingyao.ledger.formats.tlog_proof import verify_proof
+from pingyao.ledger.formats.opening import read_opening
+from pingyao.ledger.formats.record import read_shown
+from pingyao.ledger.formats.tlog_proof import parse_proof, verify_proof
 from pingyao.ledger.model import Checkpoint, Policy, Signed, TlogProof
 from pingyao.ledger.rules.sealing import Opening, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
@@ -116,14 +118,42 @@ def prove(
             f"账本第 {payload.position:,} 条与数据库所存不是同一条目",
             "请保护现场，运行 pingyao ledger fsck，并与镜像成员核对",
         )
-    return _checked(payload, opening, proof, policy)
+    return _checked(entry, opening, proof, policy)
 
 
-def _checked(
-    payload: payloads.Payload, opening: Opening, proof: TlogProof, policy: Policy
-) -> Proven:
-    head, signed = verify_proof(proof, leaf_hash(payload.entry), policy)
-    told = read_entry(payload.entry)
+def read_proof(data: bytes, policy: Policy) -> Proven | None:
+    """Checks a proof file that lays its event open; None when it is of another kind.
+
+    Raises:
+        IntegrityBroken: anything does not hold.
+    """
+    proof = parse_proof(data)
+    shown = read_opening(proof.extra)
+    if shown is None and proof.extra and read_shown(proof.extra) is None:
+        raise IntegrityBroken(
+            "ledger.opening.malformed", "证明文件所附的条目与内容无法读取", "请向出具方重新取得证明"
+        )
+    return _checked(*shown, proof, policy) if shown else None
+
+
+def check_document(proven: Proven, document: Document) -> None:
+    """Checks that a document is the one an event recorded.
+
+    Raises:
+        IntegrityBroken: it is another.
+    """
+    facts = read_facts(proven)
+    if (facts.sha256, facts.sm3, facts.size) != (document.sha256, document.sm3, document.size):
+        raise IntegrityBroken(
+            "ledger.altered",
+            f"{document.name} 不是所存证的那一份：内容不同",
+            f"请向出具方索取原件，其 SHA-256 应为 {facts.sha256}",
+        )
+
+
+def _checked(entry: bytes, opening: Opening, proof: TlogProof, policy: Policy) -> Proven:
+    head, signed = verify_proof(proof, leaf_hash(entry), policy)
+    told = read_entry(entry)
     event = msgspec.json.decode(opening.event, type=EvidenceEvent)
     return Proven(
         told.key,
@@ -131,7 +161,7 @@ def _checked(
         told.submitted_at,
         event,
         opening,
-        payload.entry,
+        entry,
         proof,
         head,
         signed,
@@ -207,6 +237,16 @@ def read_facts(proven: Proven) -> Facts:
     if proven.event.kind != RECORDED:
         raise NotFound("ledger.no_document", "这条存证不是文件登记", "请核对编号")
     return msgspec.convert(proven.event.body, Facts)
+
+
+def say_clock(told: str) -> str:
+    """Says in Chinese what a machine knew of its clock."""
+    known = {
+        "system clock, synchronised": "系统时钟，有同步源",
+        "system clock, not synchronised": "系统时钟，未见同步源",
+        "system clock, synchronisation unknown": "系统时钟，是否同步不详",
+    }
+    return known.get(told, told)
 
 
 def _not_yet() -> NotYet:

@@ -76,7 +76,7 @@ class Remote:
         try:
             answer = self._pool.request(
                 method,
-                f"{self._prefix}/{path}",
+                f"{self._prefix}/{path}" if path else self._prefix,
                 body=body,
                 headers=dict(headers),
                 timeout=urllib3.Timeout(total=self._seconds),
