@@ -13,6 +13,10 @@ import msgspec
 import pytest
 from python_calamine import CalamineWorkbook
 
+from pingyao.kernel.errors import IntegrityBroken
+from pingyao.ledger import evidence
+from pingyao.ledger.formats.tlog_policy import parse_policy
+
 PASSPHRASE = "a passphrase of some length"
 
 
@@ -154,9 +158,16 @@ def test_a_pack_is_checked_by_somebody_with_nothing_else(bank: Bank, tmp_path: P
     assert "示例银行" in court.run("verify", report, "--proof", proof, *trust)
     court.run("verify", bank.home / "t.csv", "--proof", proof, *trust, code=5)
     whole = proof.read_bytes()
-    for at in range(30, len(whole), len(whole) // 4):
-        (tmp_path / "bad").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        court.run("verify", report, "--proof", tmp_path / "bad", *trust, code=5)
+    (tmp_path / "bad").write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+    court.run("verify", report, "--proof", tmp_path / "bad", *trust, code=5)
+    policy = parse_policy((tmp_path / "pack" / "信任策略.policy").read_bytes())
+    assert evidence.read_proof(whole, policy) is not None
+    for at in range(len(whole)):
+        for flip in (1, 0x80):
+            with pytest.raises(IntegrityBroken):
+                evidence.read_proof(
+                    whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :], policy
+                )
     bank.run("ledger", "pack", number, "--out", tmp_path / "pack", code=3)
 
 

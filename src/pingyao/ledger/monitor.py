@@ -176,7 +176,7 @@ def _remembered(folder: Path, keys: Iterable[VerifierKey]) -> list[View]:
         try:
             source, note = msgspec.json.decode(path.read_bytes(), type=tuple[str, str])
             found.append(read_view(f"{source}（先前所见）", note, keys))
-        except (msgspec.DecodeError, IntegrityBroken):
+        except (msgspec.DecodeError, UnicodeDecodeError, IntegrityBroken):
             raise Invalid(
                 "ledger.monitor_memory", f"监测记录 {path.name} 已损坏", "请移走该文件后重试"
             ) from None

@@ -96,7 +96,7 @@ def _load(folder: Path, size: int) -> Frontier:
     """Returns where the tree was left; derived, and made anew when in doubt."""
     try:
         found = msgspec.json.decode((folder / _FILE).read_bytes(), type=Frontier)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Frontier()
     fits = found.size <= size and len(found.roots) == found.size.bit_count()
     return found if fits else Frontier()
@@ -145,6 +145,6 @@ def read_head(entry: bytes) -> str | None:
     """Returns the note of a logged SM3 head; None for any other entry."""
     try:
         told = msgspec.json.decode(entry, type=Sm3Head)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return told.note if told.schema == SCHEMA else None

@@ -33,7 +33,7 @@ def read_opening(extra: bytes | None) -> tuple[bytes, Opening] | None:
     """
     try:
         told = msgspec.json.decode(extra, type=Disclosed) if extra else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if told is None:
         return None

@@ -158,7 +158,7 @@ def read_entry(entry: bytes) -> Entry:
     """
     try:
         told = msgspec.json.decode(entry, type=Entry)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise _broken("该条目不是存证事件") from None
     if told.schema != SCHEMA:
         raise _broken("该条目不是存证事件")
