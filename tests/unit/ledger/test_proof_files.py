@@ -23,7 +23,7 @@ from pingyao.ledger.model import (
     VerifierKey,
 )
 from pingyao.ledger.rules import tree
-from pingyao.platform.crypto.signers import Algorithm, Signer, generate, open_signer
+from pingyao.platform.crypto.signers import Algorithm, Signer, open_signer
 
 H1, H2 = (hashlib.sha256(w).digest() for w in (b"hash1", b"hash2"))
 B1, B2 = (base64.b64encode(h).decode() for h in (H1, H2))
@@ -76,7 +76,8 @@ def test_malformed_proof_files_are_refused(bad: str) -> None:
 
 
 def _key(kind: SignatureType, name: str) -> tuple[Signer, VerifierKey]:
-    signer = open_signer(kind.algorithm, generate(kind.algorithm))
+    # The same in every process: cases below name themselves by their keys.
+    signer = open_signer(kind.algorithm, hashlib.sha256(name.encode()).digest())
     return signer, notes.verifier_key(name, kind, signer.public_key)
 
 
