@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from pingyao.platform.outbox import emit, outbox
 from pingyao.kernel.errors import (
     IntegrityBroken,
     Invalid,
@@ -21,6 +20,7 @@ from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.crypto import derive
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keystore import KeyStore, create_keystore
+from pingyao.platform.outbox import emit, outbox
 from pingyao.protect import vault as vaults
 from pingyao.protect.vault import Vault, open_vault
 
