@@ -29,6 +29,10 @@ _COMMANDS = {
         "pingyao.app.ledger:app",
         "存证账本：登记、取证、核验、检查 · the evidence ledger",
     ),
+    "protect": (
+        "pingyao.app.protect:app",
+        "保护数据：按用途与级别给出方案，执行并证明 · protect data",
+    ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
     "verify": (
         "pingyao.app.evidence:verify",

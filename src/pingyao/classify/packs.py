@@ -14,16 +14,13 @@ from pingyao.classify.model import PackRef
 from pingyao.classify.rules.book import Group, Rule, RuleBook, Stage
 from pingyao.kernel.citation import Citation
 from pingyao.kernel.errors import Invalid
+from pingyao.platform.packs import decode_pack, expand, read_pack
 
 _TREE = "jrt0197"
 _SHIPPED = (_TREE, "texts", "adjust", "jrt0171", "nfra2024_24", "pboc2025_3", "gbt43697")
-_LARGEST = 8 * 1024 * 1024
-_MOST_FILES = 64
 _MOST_ROWS = 20_000
 _STAGES: tuple[Stage, ...] = get_args(Stage)
 _NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,63}")
-_PLACE = re.compile(r"`\$\.(rules|groups|leaves)\[(\d+)\]")
-_BYTE = re.compile(r"\(byte (\d+)\)")
 _GUIDE = "规则包的写法见 docs/zh/packs.md"
 
 
@@ -87,7 +84,7 @@ def load_book(overlays: Sequence[Path] = ()) -> RuleBook:
         Invalid: an overlay cannot be read, is no pack, or names what does not exist; the detail
             names the file, the rule and, where known, the line.
     """
-    own = [_decode(_read(path), path.name) for path in _expand(overlays)]
+    own = [decode_pack(read_pack(path), path.name, Pack, _GUIDE) for path in expand(overlays)]
     shipped = _shipped()
     types = _types()
     families = {t.id: t.family or t.id for t in types.types}
@@ -129,7 +126,10 @@ def load_book(overlays: Sequence[Path] = ()) -> RuleBook:
 @cache
 def _shipped() -> tuple[Pack, ...]:
     data = files("pingyao.classify.data")
-    return tuple(_decode(data.joinpath(f"{n}.json").read_bytes(), f"{n}.json") for n in _SHIPPED)
+    return tuple(
+        decode_pack(data.joinpath(f"{n}.json").read_bytes(), f"{n}.json", Pack, _GUIDE)
+        for n in _SHIPPED
+    )
 
 
 @cache
@@ -309,57 +309,3 @@ def _refuse_twice(pack: Pack, names: Sequence[str], kind: str) -> None:
 
 def _bad(pack: Pack, code: str, detail: str, remedy: str) -> Invalid:
     return Invalid(code, f"规则包 {pack.label}：{detail}", remedy)
-
-
-def _expand(overlays: Sequence[Path]) -> list[Path]:
-    paths: list[Path] = []
-    for path in overlays:
-        if not path.is_dir():
-            paths.append(path)
-            continue
-        inside = sorted(p for p in path.glob("*.json") if p.is_file())
-        if not inside:
-            raise Invalid(
-                "pack.unreadable", f"目录 {path.name} 中没有规则包", "规则包为扩展名 .json 的文件"
-            )
-        paths += inside
-    if len(paths) > _MOST_FILES:
-        raise Invalid("pack.too_many", f"规则包超过 {_MOST_FILES} 个", "请合并规则包")
-    return paths
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise Invalid(
-            "pack.unreadable", f"无法读取规则包 {path.name}：{error.strerror}", "请检查路径与权限"
-        ) from None
-    if len(raw) > _LARGEST:
-        raise Invalid("pack.too_large", f"规则包 {path.name} 超过 8 MiB", "请拆分规则包")
-    return raw.removeprefix(b"\xef\xbb\xbf")
-
-
-def _decode(raw: bytes, name: str) -> Pack:
-    try:
-        return msgspec.json.decode(raw, type=Pack)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(
-            "pack.malformed", f"规则包 {name} 不合格式{_where(raw, str(error))}：{error}", _GUIDE
-        ) from None
-
-
-def _where(raw: bytes, message: str) -> str:
-    """Names the line of a syntax error, or the rule that does not fit the format."""
-    byte = _BYTE.search(message)
-    if byte:
-        line = raw.count(b"\n", 0, int(byte[1])) + 1
-        return f"（第 {line} 行）"
-    place = _PLACE.search(message)
-    if place:
-        row = msgspec.json.decode(raw)[place[1]][int(place[2])]
-        key = "path" if place[1] == "leaves" else "id"
-        if isinstance(row, dict) and isinstance(row.get(key), str):
-            return f"（{row[key][:60]}）"
-    return ""

@@ -18,6 +18,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         database_url: where the catalogue is kept; empty for a file of the user's own.
         packs: the institution's own rule packs, files or directories.
+        policies: the institution's own policy packs for protection, files or directories.
         language: ``zh`` or ``en``.
         ledger: folder of the evidence log; empty while there is none, and events wait.
         member: the institution's name in its entries; empty for the log's own.
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     database_url: str = ""
     packs: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
     language: str = "zh"
     ledger: str = ""
     member: str = ""
@@ -53,7 +55,7 @@ def load_settings() -> Settings:
     for name in Settings.__struct_fields__:
         given = os.environ.get(_PREFIX + name.upper())
         if given:
-            values[name] = given.split(os.pathsep) if name == "packs" else given
+            values[name] = given.split(os.pathsep) if name in ("packs", "policies") else given
     try:
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

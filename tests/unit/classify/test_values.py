@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pingyao.classify.rules import values
-from pingyao.classify.rules.values import checks
+from pingyao.platform import checks
 
 
 def look(check, text: str) -> int:

@@ -1,1 +1,1 @@
-"""Formats of protected data."""
+"""Plans, records and sealed files as JSON, Excel, HTML and bytes."""

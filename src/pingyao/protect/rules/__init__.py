@@ -1,1 +1,1 @@
-"""Techniques of protection: arithmetic over Arrow columns, no I/O."""
+"""Algorithms of protection: policy, techniques on Arrow columns, FF1, anonymity, watermarks."""

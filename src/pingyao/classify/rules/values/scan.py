@@ -7,7 +7,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values import checks
 from pingyao.classify.rules.values.lanes import (
     WIDTH,
     byte,
@@ -21,6 +20,7 @@ from pingyao.classify.rules.values.lanes import (
     word,
 )
 from pingyao.classify.rules.values.spans import PROVINCE, code_point, find, worth
+from pingyao.platform import checks
 
 # The counters of a profile, in the order of the kernel's array; *_ok pass their check digit.
 COUNTERS = (

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.checks import bank_card, id_card, landline, lei, mobile, uscc
+from pingyao.platform.checks import bank_card, id_card, landline, lei, mobile, uscc
 from pingyao.classify.rules.values.lanes import (
     WIDTH,
     byte,

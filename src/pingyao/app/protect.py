@@ -1,0 +1,239 @@
+"""``pingyao protect``: plans, runs with their proof, and what the rules ask for."""
+
+import getpass
+import os
+import secrets
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.app.protection import (
+    Aes,
+    Rescan,
+    SourceReading,
+    field_of,
+    inventory_of,
+    open_keys,
+    policy,
+)
+from pingyao.classify.knowledge import load_knowledge
+from pingyao.kernel.errors import Conflict, Invalid, NotFound
+from pingyao.platform.settings import load_settings
+from pingyao.protect.model import Asset, Inventory, Place, Plain, Plan, Purpose, Stage
+from pingyao.protect.rules.policy import Policy
+from pingyao.protect.service import Refused, Run, choose, make_plan
+from pingyao.protect.service import run as carry_out
+
+app = App(name="protect", help="保护数据：按用途与级别给出方案，执行并证明 · protect data")
+
+Own = Annotated[
+    tuple[Path, ...], Parameter(help="本机构策略包，可重复给出；默认取 PINGYAO_POLICIES")
+]
+
+
+def _policy(own: tuple[Path, ...]) -> Policy:
+    return policy(own or tuple(Path(p) for p in load_settings().policies))
+
+
+@app.command
+def plan(
+    source: str,
+    /,
+    *,
+    for_: Annotated[
+        Purpose,
+        Parameter(
+            "--for",
+            help="用途：testing 开发测试、display 展示、sharing 共享、entrusting 委托处理、"
+            "modelling 加工建模、disclosure 公开披露",
+        ),
+    ],
+    out: Annotated[
+        Path | None, Parameter(help="写出方案：.xlsx 供人改选，.json 供程序读取")
+    ] = None,
+    catalogue: Annotated[
+        bool, Parameter(help="SOURCE 是数据资产目录中数据源的名称，不再扫描", negative="")
+    ] = False,
+    policy: Own = (),
+    pack: Pack = (),
+    db: Db = None,
+    json: Annotated[bool, Parameter(help="把方案以 JSON 写到标准输出", negative="")] = False,
+) -> None:
+    """逐列说明该用途下必须怎样处理、为什么，并提出损失最小的技术。
+
+    SOURCE：scan 写出的 result.json，或可扫描的数据源（将全量扫描），或以 --catalogue 指明目录中的数据源。
+    """
+    from pingyao.protect.cli import show_plan
+    from pingyao.protect.formats.plan_json import encode_plan, write_plan
+    from pingyao.protect.formats.plan_xlsx import write_plan_xlsx
+
+    if out is not None and out.suffix not in (".xlsx", ".json"):
+        raise Invalid("protect.bad_option", "--out 应为 .xlsx 或 .json", "请改正文件名")
+    rules = _policy(policy)
+    inventory = _catalogued(source, db) if catalogue else _graded(source, pack)
+    made = make_plan(inventory, for_, rules)
+    if out is not None and out.suffix == ".xlsx":
+        write_plan_xlsx(made, rules, out)
+    elif out is not None:
+        write_plan(made, out)
+    if json:
+        sys.stdout.buffer.write(encode_plan(made) + b"\n")
+        return
+    show_plan(made, rules)
+    if out is not None:
+        print(f"方案：{out}")
+
+
+def _graded(source: str, pack: tuple[Path, ...]) -> Inventory:
+    if source.endswith(".json") and Path(source).is_file():
+        from pingyao.classify.formats.report_json import read_json
+
+        return inventory_of(read_json(Path(source)))
+    from pingyao.classify.service import scan
+    from pingyao.classify.sources.open import open_source
+    from pingyao.platform.term import scan_progress
+
+    with closing(open_source(source)) as opened, scan_progress(enabled=True) as progress:
+        return inventory_of(scan(opened, load_knowledge(packs(pack)), progress=progress))
+
+
+def _catalogued(source: str, db: str | None) -> Inventory:
+    """Returns a source as the catalogue has it: what people decided stands."""
+    from pingyao.classify import store
+
+    with open_catalogue(db).connect() as connection:
+        entries = [e for e in store.read_entries(connection, source) if not e.gone]
+    if not entries:
+        raise NotFound(
+            "protect.not_catalogued", f"目录中没有数据源 {source[:80]}", "请先 scan --record"
+        )
+    tables: dict[tuple[str, str], list[store.Entry]] = {}
+    for entry in entries:
+        id_ = entry.verdict.id
+        tables.setdefault((id_.schema, id_.table), []).append(entry)
+    assets = tuple(
+        Asset(schema, name, tuple(field_of(e.verdict) for e in members), members[0].table_comment)
+        for (schema, name), members in tables.items()
+    )
+    return Inventory(source, "catalogue", "full", assets)
+
+
+@app.command
+def run(
+    source: str,
+    target: str,
+    /,
+    *,
+    plan: Annotated[Path, Parameter(help="方案：.xlsx 或 .json")],
+    key_file: Annotated[
+        Path | None, Parameter(help="密钥文件；默认取 PINGYAO_PROTECT_KEY_FILE")
+    ] = None,
+    scope: Annotated[
+        str, Parameter(help="关联范围：同一范围内相同的值处理后仍相同；每个接收方应各用一个")
+    ] = "internal",
+    format: Annotated[  # noqa: A002 - the option is called --format
+        str, Parameter(help="目标为目录时的文件格式：parquet 或 csv")
+    ] = "parquet",
+    record: Annotated[Path | None, Parameter(help="保护记录的目录；默认为 目标名-record")] = None,
+    policy: Own = (),
+    pack: Pack = (),
+) -> None:
+    """执行方案，复扫结果，确认没有不允许的内容后才放行；目标要么完整，要么原样未动。
+
+    TARGET：.parquet、.csv、.db 文件，目录，或 postgresql://用户@主机/库?schema=名称（口令取自
+    PINGYAO_TARGET_PASSWORD）。目标须尚不存在。
+    """
+    from pingyao.classify.sources.open import open_source
+    from pingyao.platform.term import scan_progress
+    from pingyao.protect.cli import show_record
+    from pingyao.protect.formats.record import write_record
+    from pingyao.protect.sinks.open import open_sink
+
+    if not 1 <= len(scope) <= 100:
+        raise Invalid("protect.bad_option", "--scope 应为 1 至 100 个字符", "请改正后再试")
+    rules = _policy(policy)
+    made = _read_plan(plan, rules)
+    keys = open_keys(key_file)
+    knowledge = load_knowledge(packs(pack))
+    folder = record or Path(f"{_stem(target)}-record")
+    with closing(open_source(source)) as opened, scan_progress(enabled=True) as progress:
+        reading = SourceReading(opened)
+        job = Run(
+            plan=made,
+            policy=rules,
+            reading=reading,
+            sink=open_sink(target, format),
+            scanner=Rescan(knowledge, reading, progress),
+            keys=keys,
+            cipher=Aes(),
+            scope=scope,
+            actor=getpass.getuser(),
+            progress=progress,
+            ready=lambda: print("已写入暂存，正在复扫……", file=sys.stderr),
+        )
+        try:
+            done, event = carry_out(job)
+        except Refused as refused:
+            write_record(refused.record, None, rules, folder)
+            print(f"未放行，记录：{folder / 'record.html'}", file=sys.stderr)
+            raise
+    paths = write_record(done, event, rules, folder)
+    show_record(done, rules)
+    print(f"保护记录：{paths[2]}、{paths[1]}")
+
+
+def _stem(target: str) -> str:
+    return Path(target).name if "://" in target else target.rstrip("/")
+
+
+def _read_plan(path: Path, rules: Policy) -> Plan:
+    from pingyao.protect.formats.plan_json import read_plan
+    from pingyao.protect.formats.plan_xlsx import read_plan_xlsx
+
+    if path.suffix == ".xlsx":
+        made, wanted = read_plan_xlsx(path, rules)
+    else:
+        made = read_plan(path)
+        wanted: dict[Place, tuple[str, dict[str, Plain] | None]] = {}
+    return choose(made, wanted, rules)
+
+
+@app.command
+def controls(
+    *,
+    stage: Annotated[Stage, Parameter(help="环节或使用场景")],
+    level: Annotated[int, Parameter(help="级别 1–5")],
+    personal: Annotated[str, Parameter("--class", help="个人金融信息类别 C1–C3")] = "",
+    policy: Own = (),
+) -> None:
+    """列出某环节对某级别、某类别数据的禁止、要求与建议，连同依据。"""
+    from pingyao.protect.cli import show_controls
+
+    classes = {"": 0, "C1": 1, "C2": 2, "C3": 3}
+    if not 1 <= level <= 5 or personal.upper() not in classes:
+        raise Invalid(
+            "protect.bad_option", "--level 为 1 至 5，--class 为 C1 至 C3", "请改正后再试"
+        )
+    show_controls(_policy(policy), stage, level, classes[personal.upper()])
+
+
+@app.command(name="new-key")
+def new_key(file: Path, /) -> None:
+    """生成密钥文件，仅本人可读；丢失后假名与替换值无法再与原来一致。"""
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Conflict(
+            "protect.key_exists", f"{file.name} 已存在", "请另取名称；不会覆盖密钥"
+        ) from None
+    except OSError as error:
+        raise Invalid(
+            "protect.not_writable", f"无法写入 {file.name}：{error.strerror}", "请检查目录"
+        ) from None
+    with os.fdopen(handle, "w") as opened:
+        opened.write(secrets.token_hex(32) + "\n")
+    print(f"已生成密钥文件：{file}；请另行备份，并与数据分开保存")

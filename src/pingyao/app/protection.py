@@ -1,0 +1,202 @@
+"""Wires classification, keys and ciphers into the protect room."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from hashlib import sha256
+from hmac import digest
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from pingyao.classify.knowledge import Knowledge, load_knowledge
+from pingyao.classify.model import ScanResult, Table, TableVerdict, Unread, Verdict
+from pingyao.classify.ports import Progress, Source
+from pingyao.classify.service import scan
+from pingyao.classify.sources.open import open_source
+from pingyao.kernel.errors import Invalid, NotFound, NotPermitted
+from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Staged, Unseen
+from pingyao.protect.packs import DataType, load_policy
+from pingyao.protect.rules.policy import Policy
+
+KEY_FILE = "PINGYAO_PROTECT_KEY_FILE"
+_LIKELY = 0.05
+
+
+def inventory_of(result: ScanResult) -> Inventory:
+    """Returns a scan as protection sees it."""
+    return Inventory(
+        source=result.source,
+        kind=result.kind,
+        coverage=result.coverage,
+        assets=tuple(_asset(t) for t in result.tables),
+        unseen=tuple(Unseen(u.where, u.detail) for u in result.unread),
+        packs=tuple(f"{p.name}@{p.version}" for p in result.packs),
+    )
+
+
+def _asset(verdict: TableVerdict) -> Asset:
+    table = verdict.table
+    fields = tuple(field_of(v) for v in verdict.columns)
+    return Asset(table.schema, table.name, fields, table.comment, verdict.rows_read)
+
+
+def field_of(verdict: Verdict) -> Field:
+    """Returns a verdict as protection sees it."""
+    return Field(
+        place=Place(verdict.id.schema, verdict.id.table, verdict.id.column),
+        type=verdict.type,
+        level=int(verdict.labels.level),
+        personal=int(verdict.labels.personal),
+        declared_type=verdict.declared_type,
+        comment=verdict.comment,
+        subject=verdict.subject,
+        sure=not verdict.abstained,
+        guesses=tuple(g.type for g in verdict.guesses if g.probability >= _LIKELY),
+        found=tuple(Found(f.type, f.count, f.rows) for f in verdict.findings),
+    )
+
+
+class SourceReading:
+    """A source of classification, opened for protection."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._tables: dict[tuple[str, str], Table] = {}
+
+    def columns(self) -> Iterator[tuple[str, str, Sequence[str]]]:
+        """Yields what tables there are and their columns."""
+        for table in self._source.tables():
+            if not isinstance(table, Unread):
+                self._tables[table.schema, table.name] = table
+                yield table.schema, table.name, [c.name for c in table.columns]
+
+    def table(self, schema: str, name: str) -> Table:
+        """Returns a table that `columns` yielded."""
+        return self._tables[schema, name]
+
+    def batches(self, asset: Asset) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of a table."""
+        return self._source.batches(self._tables[asset.schema, asset.name])
+
+
+class Rescan:
+    """Classification of a target that was just written, under the names of its source.
+
+    Args:
+        reading: the source, for the names, comments and types its tables have.
+    """
+
+    def __init__(
+        self, knowledge: Knowledge, reading: SourceReading, progress: Progress | None = None
+    ) -> None:
+        self._knowledge, self._reading, self._progress = knowledge, reading, progress
+
+    def __call__(self, staged: Staged) -> Inventory:
+        """Scans every row."""
+        with closing(_open_target(staged.address)) as source:
+            renamed = _Renamed(source, staged, self._reading)
+            return inventory_of(scan(renamed, self._knowledge, progress=self._progress))
+
+
+class _Renamed:
+    """A target as a source whose tables have the names and comments of the tables they came from."""
+
+    def __init__(self, source: Source, staged: Staged, reading: SourceReading) -> None:
+        self.name, self.kind = source.name, source.kind
+        self._source, self._staged, self._reading = source, staged, reading
+        self._written: dict[tuple[str, str], Table] = {}
+
+    def tables(self) -> Iterator[Table | Unread]:
+        for table in self._source.tables():
+            home = None if isinstance(table, Unread) else self._staged.tables.get((table.schema, table.name))  # fmt: skip
+            if isinstance(table, Unread) or home is None:
+                yield table
+                continue
+            original = self._reading.table(*home)
+            self._written[home] = table
+            known = {c.name: c for c in original.columns}
+            columns = tuple(known.get(c.name, c) for c in table.columns)
+            yield msgspec.structs.replace(original, columns=columns, estimated_rows=None)
+
+    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        written = self._written.get((table.schema, table.name), table)
+        return self._source.batches(written, limit)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _open_target(address: str) -> Source:
+    if "://" not in address:
+        return open_source(address)
+    from pingyao.classify.sources.credentials import parse_address
+    from pingyao.classify.sources.limits import Patience
+    from pingyao.classify.sources.postgresql import PostgreSQL
+
+    # The password of the source, in its variable, is not the target's.
+    return PostgreSQL(parse_address(address, "postgresql", 5432, {}), Patience())
+
+
+def policy(own: Sequence[Path]) -> Policy:
+    """Loads the policy packs; the vocabulary of types is classification's."""
+    types = load_knowledge().types.values()
+    return load_policy([DataType(t.id, t.zh, t.family or t.id) for t in types], own)
+
+
+class FileKeys:
+    """A secret of 32 bytes in a file of its owner's, as 64 hexadecimal digits."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def derive(self, purpose: str) -> bytes:
+        """Returns HMAC-SHA-256 of the purpose under the secret."""
+        return digest(self._secret, purpose.encode(), sha256)
+
+
+def open_keys(path: Path | None) -> FileKeys:
+    """Opens the key file given, or the one that ``PINGYAO_PROTECT_KEY_FILE`` names.
+
+    Raises:
+        NotFound: no key file is named, or it is not there.
+        NotPermitted: others may read it.
+        Invalid: it holds no key.
+    """
+    path = path or (Path(os.environ[KEY_FILE]) if os.environ.get(KEY_FILE) else None)
+    make = "请以 pingyao protect new-key 文件 生成，并以 --key-file 或 " + KEY_FILE + " 指明"
+    if path is None:
+        raise NotFound("protect.no_key", "没有指明密钥文件", make)
+    try:
+        with path.open("rb") as file:
+            exposed = os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+            content = file.read(256)
+    except OSError:
+        raise NotFound("protect.no_key", f"密钥文件 {path.name} 不存在或不可读", make) from None
+    if exposed:
+        raise NotPermitted(
+            "protect.key_exposed",
+            f"密钥文件 {path.name} 对其他用户开放，已拒绝使用",
+            "请执行 chmod 600；如可能已泄露，请更换密钥",
+        )
+    try:
+        secret = bytes.fromhex(content.decode("ascii").strip())
+    except ValueError:
+        secret = b""
+    if len(secret) != 32:
+        raise Invalid("protect.bad_key", f"{path.name} 不是密钥文件", make)
+    return FileKeys(secret)
+
+
+class Aes:
+    """AES-256 one block at a time, from the cryptography library."""
+
+    def encrypt_blocks(self, key: bytes, data: bytes) -> bytes:
+        """Encrypts each block of 16 bytes on its own."""
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        # ECB is what a block cipher is; what protects is CMAC, built on it (NIST SP 800-38B).
+        encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
+        return encryptor.update(data) + encryptor.finalize()

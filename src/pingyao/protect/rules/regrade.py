@@ -1,0 +1,109 @@
+"""What the output is worth: grades after protection, and whatever in it the purpose forbids."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from pingyao.protect.model import Choice, Done, Field, Inventory, Place, Purpose, Residual
+from pingyao.protect.rules.apply import Tally
+from pingyao.protect.rules.policy import Policy, data_controls, speaking
+
+# Of these no cell may come out as it went in; a made-up value may hit the true one by chance.
+_MUST_CHANGE = frozenset({"mask", "redact", "pseudonym"})
+_FORM_KEPT = frozenset({"surrogate", "fpe", "keep", "shift", "noise", "period"})
+
+
+def graded(choice: Choice, tally: Tally, policy: Policy, purpose: Purpose) -> Done:
+    """Returns what was done to a column, with its grade afterwards and the rule that allowed it."""
+    field, technique = choice.field, policy.techniques[choice.technique]
+    level, personal, by = field.level, field.personal, ""
+    for rule in policy.regrade:
+        if technique.yields in rule.yields and purpose in rule.purposes and level <= rule.level:
+            level = min(level, rule.level_to)
+            personal = min(personal, rule.personal_to)
+            by = f"{policy.origin[rule.id]}/{rule.id}"
+            break
+    return Done(
+        place=field.place,
+        technique=choice.technique,
+        params=choice.params,
+        cells=tally.cells,
+        unchanged=tally.unchanged,
+        hidden=tally.hidden,
+        level_before=field.level,
+        personal_before=field.personal,
+        level=level,
+        personal=personal,
+        regraded_by=by if (level, personal) != (field.level, field.personal) else "",
+    )
+
+
+def residuals(
+    choices: Sequence[Choice],
+    tallies: Mapping[Place, Tally],
+    seen: Inventory,
+    policy: Policy,
+    purpose: Purpose,
+) -> tuple[Residual, ...]:
+    """Compares what was written, scanned anew, with what the purpose allows.
+
+    Args:
+        tallies: what happened to each column while it was written.
+        seen: the target as classification sees it, under the names of the source.
+    """
+    found: list[Residual] = []
+    after = {f.place: f for a in seen.assets for f in a.fields}
+    planned = {c.field.place for c in choices}
+    for place in sorted(after.keys() - planned):
+        found.append(Residual(place, "residual.unplanned", 0, "目标中有方案以外的列"))
+    for choice in choices:
+        place = choice.field.place
+        now = after.get(place)
+        if choice.technique == "withhold":
+            if now is not None:
+                found.append(Residual(place, "residual.withheld", 0, "不应提供的列出现在目标中"))
+            continue
+        if now is None:
+            found.append(Residual(place, "residual.unproved", 0, "目标中没有扫描到该列，无从证明"))
+            continue
+        found += _of_column(choice, tallies[place], now, policy, purpose)
+    found += [Residual(Place("", u.where, ""), "residual.unread", 0, u.detail) for u in seen.unseen]
+    return tuple(found)
+
+
+def _of_column(
+    choice: Choice, tally: Tally, now: Field, policy: Policy, purpose: Purpose
+) -> Iterable[Residual]:
+    place, technique = choice.field.place, choice.technique
+    if technique in _MUST_CHANGE and tally.unchanged:
+        yield Residual(
+            place, "residual.unchanged", tally.unchanged, f"{tally.unchanged:,} 个单元格未被改变"
+        )
+    if technique not in _FORM_KEPT:
+        for each in now.found:
+            yield Residual(
+                place,
+                "residual.identifier",
+                each.count,
+                f"仍见到{policy.names.get(each.type, each.type)} {each.count:,} 个",
+            )
+    if technique == "keep":
+        # What the new scan says counts beside what the plan knew: the stricter of both.
+        strict = msgspec.structs.replace(
+            now,
+            level=max(now.level, choice.field.level),
+            personal=max(now.personal, choice.field.personal),
+        )
+        wanted = data_controls(policy, speaking(policy, purpose, strict))
+        if wanted and not _as_before(now, choice.field):
+            named = "、".join(sorted(policy.controls[c][0] for c in wanted))
+            yield Residual(
+                place, "residual.forbidden", 0, f"复扫认为该列须{named}，而方案保留了原值"
+            )
+
+
+def _as_before(now: Field, before: Field) -> bool:
+    """Tells whether the scan sees nothing in a column that the plan had not seen and weighed."""
+    worse = now.level > before.level or now.personal > before.personal
+    more = {f.type for f in now.found} - {f.type for f in before.found}
+    return not worse and not more

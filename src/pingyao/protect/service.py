@@ -1,0 +1,317 @@
+"""The use cases: a plan from a graded source and a purpose, and a run of the plan with its proof."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import msgspec
+import pyarrow as pa
+
+from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.protect.model import (
+    Asset,
+    Choice,
+    Condition,
+    Demand,
+    Inventory,
+    Place,
+    Plain,
+    Plan,
+    Purpose,
+    Record,
+)
+from pingyao.protect.ports import Cipher, Keys, Progress, Reading, Scanner, Sink
+from pingyao.protect.rules.apply import HAVE, Keyed, Tally, Worker, check_params
+from pingyao.protect.rules.keyed import Prf
+from pingyao.protect.rules.policy import Policy, Rule, speaking
+from pingyao.protect.rules.propose import allowed, defaults, propose, subject_of
+from pingyao.protect.rules.regrade import graded, residuals
+
+
+class Refused(NotPermitted):
+    """The output holds something that its purpose forbids; the record says what."""
+
+    def __init__(self, record: Record) -> None:
+        listed = "；".join(
+            f"{r.place.table}.{r.place.column}：{r.detail}" for r in record.residuals[:5]
+        )
+        more = len(record.residuals) - 5
+        super().__init__(
+            "protect.residual",
+            f"保护后的数据仍有 {len(record.residuals)} 处不允许的内容，未予放行。{listed}"
+            + (f"；另有 {more} 处" if more > 0 else ""),
+            "目标未作任何改动；请在方案中为这些列改选技术后重试",
+        )
+        self.record = record
+
+
+def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy) -> Plan:
+    """Says for every column what must happen before the data serves a purpose, and why.
+
+    Raises:
+        Invalid: there is nothing to plan for.
+    """
+    if not any(asset.fields for asset in inventory.assets):
+        raise Invalid("protect.nothing", f"{inventory.source} 中没有可处理的列", "请核对数据源")
+    proposals = [
+        each for asset in inventory.assets for each in propose(policy, purpose, asset, HAVE)
+    ]
+    rules = list(dict.fromkeys(rule.id for _, found in proposals for rule in found))
+    at = {id_: number for number, id_ in enumerate(rules)}
+    by_id = {rule.id: rule for rule in policy.rules}
+    demands = tuple(policy.demand(by_id[id_]) for id_ in rules)
+    return Plan(
+        source=inventory.source,
+        kind=inventory.kind,
+        purpose=purpose,
+        made_at=datetime.now(UTC),
+        version=version("pingyao"),
+        packs=(*policy.packs, *inventory.packs),
+        choices=tuple(
+            msgspec.structs.replace(choice, demands=tuple(at[r.id] for r in found))
+            for choice, found in proposals
+        ),
+        demands=demands,
+        conditions=_conditions(demands, policy),
+        unseen=inventory.unseen,
+    )
+
+
+def _conditions(demands: Sequence[Demand], policy: Policy) -> tuple[Condition, ...]:
+    result: dict[str, Condition] = {}
+    for number, demand in enumerate(demands):
+        for control in demand.controls:
+            if policy.controls[control][1] == "process" and demand.act != "advise":
+                result.setdefault(control, Condition(control, number))
+    return tuple(result.values())
+
+
+def choose(
+    plan: Plan, wanted: Mapping[Place, tuple[str, dict[str, Plain] | None]], policy: Policy
+) -> Plan:
+    """Returns the plan with techniques chosen by a person; all of them are checked.
+
+    Args:
+        wanted: technique and parameters of columns; without parameters, the technique's own.
+
+    Raises:
+        Invalid: a technique that the rules forbid, or that does not exist or fit; all are named.
+    """
+    columns = _columns(plan)
+    wrong: list[str] = []
+    choices: list[Choice] = []
+    for choice in plan.choices:
+        place = choice.field.place
+        technique, params = wanted.get(place, (choice.technique, dict(choice.params)))
+        known = policy.techniques.get(technique)
+        here = columns[place.schema, place.table]
+        if known is None or technique not in HAVE:
+            wrong.append(f"{place.table}.{place.column}：没有技术“{technique[:20]}”")
+            continue
+        if params is None:
+            fields = tuple(c.field for c in plan.choices if c.field.place.column in here)
+            params = dict(defaults(known, choice.field, subject_of(Asset("", "", fields))))
+        new = msgspec.structs.replace(choice, technique=technique, params=params)
+        new = choice if new == choice else msgspec.structs.replace(new, by="person")
+        why = _objection(plan, new, policy, here)
+        if why:
+            wrong.append(f"{place.table}.{place.column}：{why}")
+        choices.append(new)
+    unknown = wanted.keys() - {c.field.place for c in plan.choices}
+    wrong += [f"{p.table}.{p.column}：方案中没有这一列" for p in sorted(unknown)]
+    if wrong:
+        more = f"；另有 {len(wrong) - 20} 处" if len(wrong) > 20 else ""
+        raise Invalid(
+            "protect.bad_choice",
+            "；".join(wrong[:20]) + more,
+            "请改选该列“可用技术”中的一项；确需放宽的，由本机构的策略包作出并留下依据",
+        )
+    return msgspec.structs.replace(plan, choices=tuple(choices))
+
+
+def _objection(plan: Plan, choice: Choice, policy: Policy, columns: Sequence[str]) -> str:
+    """Returns why a choice may not stand; judged anew, whatever the plan says is allowed."""
+    field = choice.field
+    rules = speaking(policy, plan.purpose, field)
+    fit = allowed(policy, plan.purpose, field, rules, HAVE)
+    if choice.technique not in {t.id for t in fit}:
+        deciding = [r for r in rules if r.act != "advise"]
+        why = f"（{_quoted(deciding[0], policy)}）" if deciding else "（不适合该列的类型）"
+        return f"不能采用“{policy.techniques[choice.technique].zh}”{why}"
+    return check_params(choice.technique, choice.params, columns)
+
+
+def _quoted(rule: Rule, policy: Policy) -> str:
+    return f"{rule.text}，{rule.citation.standard or policy.origin[rule.id]}"
+
+
+def _columns(plan: Plan) -> dict[tuple[str, str], list[str]]:
+    result: dict[tuple[str, str], list[str]] = {}
+    for choice in plan.choices:
+        place = choice.field.place
+        result.setdefault((place.schema, place.table), []).append(place.column)
+    return result
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What a run needs.
+
+    Attributes:
+        scope: within one scope equal values meet again; each recipient gets a scope of its own.
+        ready: told of what was written, before it is scanned; e.g. to show what comes next.
+    """
+
+    plan: Plan
+    policy: Policy
+    reading: Reading
+    sink: Sink
+    scanner: Scanner
+    keys: Keys
+    cipher: Cipher
+    scope: str
+    actor: str
+    progress: Progress | None = None
+    ready: Callable[[], None] | None = None
+
+
+def run(job: Run) -> tuple[Record, EvidenceEvent]:
+    """Carries out a plan: protects, scans the result anew, and releases it only if it is clean.
+
+    Returns:
+        The record, and the event that is its evidence.
+
+    Raises:
+        Refused: something forbidden remains; the target is as it was before.
+        Conflict: the source has changed since the plan, or changes on the way.
+    """
+    started_at = datetime.now(UTC)
+    plan = choose(job.plan, {}, job.policy)
+    try:
+        tallies = _write(job, plan)
+        if job.ready is not None:
+            job.ready()
+        seen = job.scanner(job.sink.staged())
+        left = residuals(plan.choices, tallies, seen, job.policy, plan.purpose)
+        record = _record(job, plan, tallies, started_at)
+        record = msgspec.structs.replace(record, residuals=left)
+        if left:
+            raise Refused(record)
+        made = job.sink.commit()
+    except BaseException:
+        job.sink.discard()
+        raise
+    record = msgspec.structs.replace(
+        record, made=made, released=True, finished_at=datetime.now(UTC)
+    )
+    return record, event_of(record)
+
+
+def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
+    keyed = keyed_by(job.keys, job.cipher, job.scope)
+    now = {(schema, table): names for schema, table, names in job.reading.columns()}
+    tallies: dict[Place, Tally] = {}
+    for (schema, table), columns in _columns(plan).items():
+        choices = [
+            c
+            for c in plan.choices
+            if (c.field.place.schema, c.field.place.table) == (schema, table)
+        ]
+        if (schema, table) not in now:
+            raise Conflict(
+                "protect.table_gone",
+                f"数据源中已没有表 {table[:80]}",
+                "请重新执行 protect plan 并复核",
+            )
+        worker = Worker(choices, job.policy, keyed)
+        worker.check(now[schema, table])
+        asset = Asset(schema, table, tuple(c.field for c in choices))
+        if job.progress is not None:
+            job.progress.table(table, None)
+        if any(c.technique != "withhold" for c in choices):
+            _write_table(job, worker, asset)
+        tallies |= {Place(schema, table, name): worker.tallies[name] for name in columns}
+    return tallies
+
+
+def _write_table(job: Run, worker: Worker, asset: Asset) -> None:
+    batches = job.reading.batches(asset)
+    first = next(batches, None)
+    if first is None:
+        names = [f.place.column for f in asset.fields]
+        given = pa.schema([(name, pa.string()) for name in names])
+        job.sink.write(asset, worker.schema(given), iter(()))
+        return
+    schema = worker.schema(first.schema)
+
+    def protected() -> Iterator[pa.RecordBatch]:
+        batch: pa.RecordBatch | None = first
+        while batch is not None:
+            yield worker(batch)
+            if job.progress is not None:
+                job.progress.rows(batch.num_rows, batch.nbytes)
+            batch = next(batches, None)
+
+    job.sink.write(asset, schema, protected())
+
+
+def keyed_by(keys: Keys, cipher: Cipher, scope: str) -> Keyed:
+    """Gives the keyed function of a use within a scope; each use has a key of its own."""
+    made: dict[str, Prf] = {}
+
+    def keyed(use: str) -> Prf:
+        if use not in made:
+            # The scope's length stands before it, so that no two pairs share a name.
+            made[use] = Prf(cipher, keys.derive(f"protect/{len(scope)}:{scope}/{use}"))
+        return made[use]
+
+    return keyed
+
+
+def _record(job: Run, plan: Plan, tallies: Mapping[Place, Tally], started_at: datetime) -> Record:
+    done = tuple(graded(c, tallies[c.field.place], job.policy, plan.purpose) for c in plan.choices)
+    return Record(
+        source=plan.source,
+        target=job.sink.name,
+        purpose=plan.purpose,
+        scope=job.scope,
+        actor=job.actor,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        version=version("pingyao"),
+        packs=plan.packs,
+        plan_sha256=digest(plan),
+        made=(),
+        done=done,
+        residuals=(),
+        conditions=plan.conditions,
+        demands=plan.demands,
+        released=False,
+    )
+
+
+def digest(plan: Plan) -> str:
+    """Returns the SHA-256 of a plan, by which its record names it."""
+    return hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()
+
+
+def event_of(record: Record) -> EvidenceEvent:
+    """Returns the evidence of a run: what was done, never to which values."""
+    body: dict[str, object] = {
+        "source": record.source,
+        "target": record.target,
+        "purpose": record.purpose,
+        "plan_sha256": record.plan_sha256,
+        "packs": list(record.packs),
+        "rows": sum(m.rows for m in record.made),
+        "files": {m.file: m.sha256 for m in record.made if m.file},
+        "columns": len(record.done),
+        "residuals": len(record.residuals),
+        "record_sha256": hashlib.sha256(
+            msgspec.json.encode(record, order="deterministic")
+        ).hexdigest(),
+    }
+    return EvidenceEvent(
+        "protect.run.completed", record.target, record.actor, record.finished_at, body
+    )

@@ -1,0 +1,1 @@
+"""Where protected data is written: each target complete or untouched."""
