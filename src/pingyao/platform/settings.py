@@ -18,18 +18,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         database_url: where the catalogue is kept; empty for a file of the user's own.
         packs: the institution's own rule packs, files or directories.
-        policies: the institution's own policy packs for protection, files or directories.
         language: ``zh`` or ``en``.
         ledger: folder of the evidence log; empty while there is none, and events wait.
         member: the institution's name in its entries; empty for the log's own.
+        policies: the institution's own policy packs for protection, files or directories.
     """
 
     database_url: str = ""
     packs: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
     language: str = "zh"
     ledger: str = ""
     member: str = ""
+    policies: tuple[str, ...] = ()
 
 
 def load_settings() -> Settings:

@@ -55,6 +55,7 @@ class Field(msgspec.Struct, frozen=True):
         sure: whether the type was asserted; otherwise ``guesses`` are all taken seriously.
         guesses: type ids that are not improbable, the best first.
         found: identifiers seen inside its cells.
+        shown: types that its values show by themselves, whatever the column is called.
     """
 
     place: Place
@@ -67,6 +68,7 @@ class Field(msgspec.Struct, frozen=True):
     sure: bool = True
     guesses: tuple[str, ...] = ()
     found: tuple[Found, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 class Asset(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from xlsxwriter.utility import xl_col_to_name
 
 from pingyao.kernel.errors import Invalid
 from pingyao.protect.formats.plan_json import decode_plan, encode_plan
-from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, put, table
+from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, plain, put, table
 from pingyao.protect.model import Choice, Place, Plain, Plan
 from pingyao.protect.rules.policy import Policy
 
@@ -181,7 +181,7 @@ def _wanted(
 ) -> dict[Place, tuple[str, dict[str, Plain] | None]]:
     by_name = {t.zh: t.id for t in policy.techniques.values()}
     # A cell shows control characters as \x…; the place is found by what the cell shows.
-    shown = {_row(plan, c, policy)[:3]: c for c in plan.choices}
+    shown = {tuple(plain(str(p)) for p in _row(plan, c, policy)[:3]): c for c in plan.choices}
     wanted: dict[Place, tuple[str, dict[str, Plain] | None]] = {}
     wrong: list[str] = []
     for number, row in enumerate(rows, 2):

@@ -17,8 +17,8 @@ HIDDEN = "***"
 def ends(array: pa.Array, head: int, tail: int) -> pa.Array:
     """Keeps so many characters at both ends and hides each one between.
 
-    At least half of a value, and never fewer than one character, is hidden: of a value too short,
-    less is kept, first of its end.
+    At least a third of a value, and never fewer than one character, is hidden: of a value too
+    short, less is kept, first of its end.
     """
     column = as_text(array)
     view = text(column)
@@ -38,7 +38,7 @@ def _ends(data, offsets, head, tail):
         chars = 0
         for i in range(start, end):
             chars += (data[i] & 0xC0) != 0x80
-        most = chars // 2
+        most = chars * 2 // 3
         first = min(head, most)
         last = chars - min(tail, most - first)
         seen = -1

@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 
 from pingyao.protect.model import Asset, Choice, Field, Plain, Purpose, Shape
-from pingyao.protect.rules.policy import Policy, Role, Rule, Technique, data_controls, may_be, speaking
+from pingyao.protect.rules.policy import (
+    Policy,
+    Role,
+    Rule,
+    Technique,
+    data_controls,
+    may_be,
+    speaking,
+)
 
 _NUMBERS = ("int", "num", "dec", "double", "float", "real", "money")
 _DATES = ("date", "time")

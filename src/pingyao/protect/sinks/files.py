@@ -4,9 +4,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -18,28 +18,16 @@ from pingyao.protect.model import Asset, Made, Staged
 _CHUNK = 1 << 20
 
 
-class Writer(Protocol):
-    """Writes batches of one table into an open file."""
-
-    def write_batch(self, batch: pa.RecordBatch) -> Any:
-        """Writes the rows of a batch."""
-        ...
-
-    def close(self) -> Any:
-        """Ends the file's content."""
-        ...
-
-
-def _parquet(file: Any, schema: pa.Schema) -> Writer:
+def _parquet(file: Any, schema: pa.Schema) -> Any:
     # Level 1 writes at about the speed of Snappy, and smaller.
     return pq.ParquetWriter(file, schema, compression="zstd", compression_level=1)
 
 
-def _csv(file: Any, schema: pa.Schema) -> Writer:
+def _csv(file: Any, schema: pa.Schema) -> Any:
     return pa_csv.CSVWriter(file, schema)
 
 
-_WRITERS = {"parquet": _parquet, "csv": _csv}
+_WRITERS: dict[str, Callable[[Any, pa.Schema], Any]] = {"parquet": _parquet, "csv": _csv}
 
 
 class FilesSink:
@@ -73,11 +61,10 @@ class FilesSink:
         with full_disk_said(self.name):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as raw:
-                writer = _WRITERS[self._form](raw, schema)
-                for batch in batches:
-                    writer.write_batch(batch)
-                    rows += batch.num_rows
-                writer.close()
+                with _WRITERS[self._form](raw, schema) as writer:
+                    for batch in batches:
+                        writer.write_batch(batch)
+                        rows += batch.num_rows
                 raw.flush()
                 os.fsync(raw.fileno())
         self._made.append(Made(asset.schema, asset.name, rows, file, sha256_of(path)))
