@@ -221,6 +221,78 @@ def controls(
     show_controls(_policy(policy), stage, level, classes[personal.upper()])
 
 
+Names = Annotated[str, Parameter(help="列名，以逗号分隔")]
+Sensitive = Annotated[str, Parameter(help="敏感列：计量 l-多样性与 t-接近性")]
+Table = Annotated[str, Parameter(help="数据源有多张表时，指明一张")]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(n.strip() for n in text.split(",") if n.strip())
+
+
+@app.command
+def risk(
+    source: str,
+    /,
+    *,
+    qi: Names,
+    sensitive: Sensitive = "",
+    table: Table = "",
+    population: Annotated[int | None, Parameter(help="总体人数，用于记者与营销者模型")] = None,
+    threshold: Annotated[float, Parameter(help="视为高风险的再识别概率")] = 0.2,
+    json: Annotated[bool, Parameter(help="以 JSON 写到标准输出", negative="")] = False,
+) -> None:
+    """衡量一张表的再识别风险：k-匿名、l-多样性、t-接近性，及三种攻击者成功的可能。"""
+    import msgspec
+
+    from pingyao.classify.sources.open import open_source
+    from pingyao.protect.anonymising import Wanted, assess
+    from pingyao.protect.cli import show_risk
+
+    if not 0 < threshold < 1 or (population is not None and population < 1):
+        raise Invalid("protect.bad_option", "--threshold 应在 0 与 1 之间，--population 为正整数", "请改正后再试")  # fmt: skip
+    wanted = Wanted(_names(qi), sensitive)
+    with closing(open_source(source)) as opened:
+        found, chances = assess(SourceReading(opened), table, wanted, threshold, population)
+    if json:
+        body = msgspec.json.encode({"anonymity": found, "risk": chances})
+        sys.stdout.buffer.write(body + b"\n")
+        return
+    show_risk(found, chances, wanted)
+
+
+@app.command
+def anonymise(
+    source: str,
+    target: str,
+    /,
+    *,
+    qi: Names,
+    sensitive: Sensitive = "",
+    keep: Annotated[str, Parameter(help="原样保留的其他列；未列出的列不写入目标")] = "",
+    table: Table = "",
+    k: Annotated[int, Parameter(help="每类至少的行数")] = 5,
+    l: Annotated[int, Parameter(help="每类至少的敏感取值数")] = 1,  # noqa: E741 - its name in the literature
+    t: Annotated[float, Parameter(help="每类与整体的最大距离，0–1；按取值比例之差计")] = 1.0,
+) -> None:
+    """归并准标识，使每一行都与至少 k-1 行无法区分；写入新的文件。"""
+    from pingyao.classify.sources.open import open_source
+    from pingyao.protect.anonymising import Wanted
+    from pingyao.protect.anonymising import anonymise as make
+    from pingyao.protect.cli import show_outcome
+    from pingyao.protect.sinks.open import open_sink
+
+    if not 2 <= k <= 1_000_000 or not 1 <= l <= k or not 0 < t <= 1:
+        raise Invalid("protect.bad_option", "应有 k≥2，1≤l≤k，0<t≤1", "请改正后再试")
+    if (l > 1 or t < 1) and not sensitive:
+        raise Invalid("protect.bad_option", "l、t 须与 --sensitive 同用", "请指明敏感列")
+    wanted = Wanted(_names(qi), sensitive, _names(keep), k, l, t)
+    with closing(open_source(source)) as opened:
+        outcome = make(SourceReading(opened), table, wanted, open_sink(target, "parquet"))
+    show_outcome(outcome, wanted)
+    print(f"已写入 {target}：{sum(m.rows for m in outcome.made):,} 行")
+
+
 @app.command(name="new-key")
 def new_key(file: Path, /) -> None:
     """生成密钥文件，仅本人可读；丢失后假名与替换值无法再与原来一致。"""

@@ -3,8 +3,10 @@
 from collections import Counter
 
 from pingyao.platform.term import print_table, safe
+from pingyao.protect.anonymising import Outcome, Wanted
 from pingyao.protect.formats.sheets import cited
 from pingyao.protect.model import Plan, Record, Stage
+from pingyao.protect.rules.anonymity import Anonymity, Risk
 from pingyao.protect.rules.policy import Policy, applying
 
 _SHOWN = 60
@@ -73,3 +75,45 @@ def show_controls(policy: Policy, stage: Stage, level: int, personal: int) -> No
         for rule in applying(policy, stage, level, personal)
     ]
     print_table(("", "程度", "要求", "措施", "依据"), rows)
+
+
+def show_risk(found: Anonymity, chances: Risk, wanted: Wanted) -> None:
+    """Prints how well a table hides its people, and each attacker's chance."""
+    print(f"{found.rows:,} 行，准标识 {'、'.join(map(safe, wanted.quasi))}")
+    _show_anonymity(found, wanted)
+    print_table(
+        ("攻击者", "他知道什么", "成功的可能"),
+        [
+            ("检察官", "目标在表中", f"最高 {chances.prosecutor_highest:.2%}，平均 {chances.prosecutor_average:.2%}"),
+            ("记者", "目标不一定在表中", _journalist(chances)),
+            ("营销者", "想认出尽量多的人", f"平均 {chances.marketer:.2%} 的行"),
+        ],
+    )  # fmt: skip
+    print(f"检察官风险高于 {chances.threshold:.0%} 的行占 {chances.above:.2%}")
+
+
+def _journalist(chances: Risk) -> str:
+    if chances.journalist_highest is None:
+        return "未给出总体人数（--population），不作估计"
+    return f"最高约 {chances.journalist_highest:.2%}（假定各类随总体同比放大）"
+
+
+def show_outcome(outcome: Outcome, wanted: Wanted) -> None:
+    """Prints a table's anonymity before and after, and what it cost."""
+    print("处理前：", end="")
+    _show_anonymity(outcome.before, wanted)
+    print("处理后：", end="")
+    _show_anonymity(outcome.after, wanted)
+    print(f"信息损失 {outcome.loss:.2%}（归一化确定性惩罚，0 为无损）")
+
+
+def _show_anonymity(found: Anonymity, wanted: Wanted) -> None:
+    parts = [f"k={found.k:,}", f"{found.classes:,} 类", f"独一无二 {found.unique:,} 行"]
+    if found.l is not None:
+        parts.append(
+            f"敏感列 {safe(wanted.sensitive)}：l={found.l:,}，熵 l={found.entropy_l}，t={found.t}"
+        )
+    print("，".join(parts))
+    small = "、".join(f"<{bound} 的类中 {rows:,} 行" for bound, rows in found.below if rows)
+    if small:
+        print(f"　小类：{small}")

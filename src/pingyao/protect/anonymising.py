@@ -1,0 +1,136 @@
+"""The use cases around anonymity: the risk of a table, and a table made k-anonymous."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pyarrow as pa
+
+from pingyao.kernel.errors import Invalid, NotFound
+from pingyao.protect.model import Asset, Field, Made, Place
+from pingyao.protect.ports import Reading, Sink
+from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
+from pingyao.protect.rules.mondrian import generalised, loss, partition
+
+_MOST_ROWS = 100_000_000
+_BATCH = 65_536
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What anonymity is asked for.
+
+    Attributes:
+        quasi: names of the quasi-identifiers.
+        sensitive: name of the sensitive column; empty for none.
+        keep: other columns to keep as they are.
+        k, l, t: least class size, least sensitive values in a class, farthest a class may be from
+            the whole.
+    """
+
+    quasi: tuple[str, ...]
+    sensitive: str = ""
+    keep: tuple[str, ...] = ()
+    k: int = 5
+    l: int = 1  # noqa: E741 - its name in the literature
+    t: float = 1.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A table before and after, and what it cost.
+
+    Attributes:
+        loss: normalised certainty penalty, 0 to 1.
+    """
+
+    before: Anonymity
+    after: Anonymity
+    loss: float
+    made: tuple[Made, ...]
+
+
+def assess(
+    reading: Reading, table: str, wanted: Wanted, threshold: float, population: int | None
+) -> tuple[Anonymity, Risk]:
+    """Measures how well a table hides its people.
+
+    Raises:
+        NotFound: there is no such table or column.
+    """
+    _, columns = _read(reading, table, wanted)
+    quasi, sensitive = _coded(columns, wanted)
+    return measure(quasi, sensitive), risk(quasi, threshold, population)
+
+
+def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink) -> Outcome:
+    """Generalises the quasi-identifiers of a table until it is anonymous; other columns stay behind.
+
+    Raises:
+        Invalid: the table as a whole does not have what is asked of each class.
+    """
+    try:
+        asset, columns = _read(reading, table, wanted)
+        quasi, sensitive = _coded(columns, wanted)
+        order, ends = partition(quasi, wanted.k, sensitive, wanted.l, wanted.t)
+        arrays: dict[str, pa.Array | pa.ChunkedArray] = {
+            name: generalised(column, order, ends)
+            for name, column in zip(wanted.quasi, quasi, strict=True)
+        }
+        after = measure([coded(arrays[name]) for name in wanted.quasi], sensitive)
+        arrays |= {n: columns[n] for n in (wanted.sensitive, *wanted.keep) if n}
+        made = pa.table({n: arrays[n] for n in columns})
+        sink.write(asset, made.schema, _batches(made))
+        outcome = Outcome(
+            before=measure(quasi, sensitive),
+            after=after,
+            loss=round(loss(quasi, order, ends), 6),
+            made=sink.commit(),
+        )
+    except BaseException:
+        sink.discard()
+        raise
+    return outcome
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    yield from table.to_batches(max_chunksize=_BATCH)
+
+
+def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str, pa.ChunkedArray]]:
+    there = [(s, t, c) for s, t, c in reading.columns() if table in ("", t, f"{s}/{t}")]
+    if len(there) != 1:
+        raise NotFound(
+            "protect.which_table",
+            f"要处理的表有 {len(there):,} 张",
+            "请以 --table 指明其中一张（必要时写成 库或文件/表）",
+        )
+    schema, name, known = there[0]
+    names = [n for n in (*wanted.quasi, wanted.sensitive, *wanted.keep) if n]
+    missing = [n for n in names if n not in known]
+    if missing or not wanted.quasi:
+        raise NotFound(
+            "protect.no_such_column",
+            f"表 {name[:80]} 没有列 {'、'.join(m[:40] for m in missing)}"
+            if missing
+            else "没有指明准标识",
+            "现有的列：" + "、".join(n[:40] for n in known[:30]),
+        )
+    if len(set(names)) != len(names):
+        raise Invalid("protect.bad_option", "同一列给出了两次", "准标识、敏感列与保留列不能重复")
+    asset = Asset(schema, name, tuple(Field(Place(schema, name, n), "other", 1, 0) for n in known))
+    parts: dict[str, list[pa.Array]] = {n: [] for n in names}
+    rows = 0
+    for batch in reading.batches(asset):
+        rows += batch.num_rows
+        if rows > _MOST_ROWS:
+            raise Invalid("protect.too_many_rows", f"超过 {_MOST_ROWS:,} 行", "请分批处理")
+        for n in names:
+            parts[n].append(batch.column(n))
+    if not rows:
+        raise Invalid("protect.nothing", f"表 {name[:80]} 没有数据", "请核对数据源")
+    return asset, {n: pa.chunked_array(p) for n, p in parts.items()}
+
+
+def _coded(
+    columns: dict[str, pa.ChunkedArray], wanted: Wanted
+) -> tuple[Sequence[Coded], Coded | None]:
+    quasi = [coded(columns[n]) for n in wanted.quasi]
+    return quasi, coded(columns[wanted.sensitive]) if wanted.sensitive else None
