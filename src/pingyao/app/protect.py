@@ -6,7 +6,7 @@ import secrets
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -25,11 +25,16 @@ from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.platform.settings import load_settings
 from pingyao.protect.model import Asset, Inventory, Place, Plain, Plan, Purpose, Stage
 from pingyao.protect.rules.policy import Policy
-from pingyao.protect.service import Refused, Run, choose, make_plan
+from pingyao.protect.service import Refused, Run, choose, keyed_by, make_plan
 from pingyao.protect.service import run as carry_out
+
+if TYPE_CHECKING:
+    from pingyao.protect.marking import Marking
+    from pingyao.protect.rules.keyed import Prf
 
 app = App(name="protect", help="保护数据：按用途与级别给出方案，执行并证明 · protect data")
 
+KeyFile = Annotated[Path | None, Parameter(help="密钥文件；默认取 PINGYAO_PROTECT_KEY_FILE")]
 Own = Annotated[
     tuple[Path, ...], Parameter(help="本机构策略包，可重复给出；默认取 PINGYAO_POLICIES")
 ]
@@ -129,9 +134,7 @@ def run(
     /,
     *,
     plan: Annotated[Path, Parameter(help="方案：.xlsx 或 .json")],
-    key_file: Annotated[
-        Path | None, Parameter(help="密钥文件；默认取 PINGYAO_PROTECT_KEY_FILE")
-    ] = None,
+    key_file: KeyFile = None,
     scope: Annotated[
         str, Parameter(help="关联范围：同一范围内相同的值处理后仍相同；每个接收方应各用一个")
     ] = "internal",
@@ -291,6 +294,94 @@ def anonymise(
         outcome = make(SourceReading(opened), table, wanted, open_sink(target, "parquet"))
     show_outcome(outcome, wanted)
     print(f"已写入 {target}：{sum(m.rows for m in outcome.made):,} 行")
+
+
+Columns = Annotated[str, Parameter(help="承载水印的数值列，以逗号分隔")]
+RowKey = Annotated[str, Parameter(help="标识各行的列；不给则按数值自身定位，单列外泄也可追溯")]
+Unit = Annotated[float, Parameter(help="数值的最小单位；带水印的单元格至多改变一个单位")]
+
+
+def _marking(columns: str, row_key: str, unit: float) -> "Marking":
+    from pingyao.protect.marking import Marking
+    from pingyao.protect.rules.watermark import Spot
+
+    if not 1e-9 <= unit <= 1e9:
+        raise Invalid("protect.bad_option", "--unit 应为正数，如 0.01", "请改正后再试")
+    return Marking(_names(columns), row_key, Spot(unit))
+
+
+def _prfs(key_file: Path | None, names: tuple[str, ...]) -> "dict[str, Prf]":
+    keyed = keyed_by(open_keys(key_file), Aes(), "watermark")
+    return {name: keyed(f"column/{name}" if name else "recipients") for name in ("", *names)}
+
+
+@app.command
+def watermark(
+    source: str,
+    target: str,
+    /,
+    *,
+    recipient: Annotated[str, Parameter(help="接收方名称；追溯时据此指认")],
+    columns: Columns,
+    row_key: RowKey = "",
+    unit: Unit = 0.01,
+    table: Table = "",
+    key_file: KeyFile = None,
+) -> None:
+    """为一张表加上指明接收方的水印；删去三成行、打乱顺序后仍可追溯。"""
+    from pingyao.classify.sources.open import open_source
+    from pingyao.protect.marking import mark
+    from pingyao.protect.sinks.open import open_sink
+
+    marking, name = _marking(columns, row_key, unit), recipient.strip()
+    if not name:
+        raise Invalid("protect.bad_option", "--recipient 不能为空", "请写明接收方")
+    prfs = _prfs(key_file, marking.columns)
+    with closing(open_source(source)) as opened:
+        sink = open_sink(target, "parquet")
+        made = mark(SourceReading(opened), table, marking, prfs, name, sink)
+    print(f"已写入 {target}：{sum(m.rows for m in made):,} 行，水印指向“{name}”")
+
+
+@app.command
+def trace(
+    source: str,
+    /,
+    *,
+    recipients: Annotated[Path, Parameter(help="接收方名单，UTF-8 文本，一行一个")],
+    columns: Columns,
+    row_key: RowKey = "",
+    unit: Unit = 0.01,
+    table: Table = "",
+    key_file: KeyFile = None,
+) -> None:
+    """从外泄的数据中认出接收方；没有足够把握时不指认任何人（退出码 4）。"""
+    from pingyao.classify.sources.open import open_source
+    from pingyao.protect.marking import trace as find
+    from pingyao.protect.rules.watermark import surest
+
+    try:
+        names = [n.strip() for n in recipients.read_text("utf-8-sig").splitlines() if n.strip()]
+    except (OSError, UnicodeDecodeError):
+        raise Invalid(
+            "protect.bad_option", f"无法读取名单 {recipients.name}", "请给出 UTF-8 文本"
+        ) from None
+    marking = _marking(columns, row_key, unit)
+    prfs = _prfs(key_file, marking.columns)
+    with closing(open_source(source)) as opened:
+        found = find(SourceReading(opened), table, marking, prfs, names)
+    best = surest(found)
+    if best is None:
+        raise NotFound(
+            "protect.no_trace",
+            f"{found[0].cells:,} 个候选单元格中，没有哪个接收方的吻合程度超出偶然",
+            "请核对列、--row-key、--unit 与密钥是否与加水印时一致，或数据行数是否太少",
+        )
+    print(f"接收方：{best.recipient}")
+    print(
+        f"依据：{best.bits} 位中吻合 {best.agree} 位（{best.cells:,} 个单元格），"
+        f"误指的可能 {best.chance:.1e}"
+    )
 
 
 @app.command(name="new-key")

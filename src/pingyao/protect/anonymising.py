@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
-from pingyao.kernel.errors import Invalid, NotFound
-from pingyao.protect.model import Asset, Field, Made, Place
+from pingyao.kernel.errors import Invalid
+from pingyao.protect.model import Asset, Made
+from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Sink
 from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
 from pingyao.protect.rules.mondrian import generalised, loss, partition
@@ -95,27 +96,8 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
 
 
 def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str, pa.ChunkedArray]]:
-    there = [(s, t, c) for s, t, c in reading.columns() if table in ("", t, f"{s}/{t}")]
-    if len(there) != 1:
-        raise NotFound(
-            "protect.which_table",
-            f"要处理的表有 {len(there):,} 张",
-            "请以 --table 指明其中一张（必要时写成 库或文件/表）",
-        )
-    schema, name, known = there[0]
     names = [n for n in (*wanted.quasi, wanted.sensitive, *wanted.keep) if n]
-    missing = [n for n in names if n not in known]
-    if missing or not wanted.quasi:
-        raise NotFound(
-            "protect.no_such_column",
-            f"表 {name[:80]} 没有列 {'、'.join(m[:40] for m in missing)}"
-            if missing
-            else "没有指明准标识",
-            "现有的列：" + "、".join(n[:40] for n in known[:30]),
-        )
-    if len(set(names)) != len(names):
-        raise Invalid("protect.bad_option", "同一列给出了两次", "准标识、敏感列与保留列不能重复")
-    asset = Asset(schema, name, tuple(Field(Place(schema, name, n), "other", 1, 0) for n in known))
+    asset = pick(reading, table, names)
     parts: dict[str, list[pa.Array]] = {n: [] for n in names}
     rows = 0
     for batch in reading.batches(asset):
@@ -125,7 +107,7 @@ def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str
         for n in names:
             parts[n].append(batch.column(n))
     if not rows:
-        raise Invalid("protect.nothing", f"表 {name[:80]} 没有数据", "请核对数据源")
+        raise Invalid("protect.nothing", f"表 {asset.name[:80]} 没有数据", "请核对数据源")
     return asset, {n: pa.chunked_array(p) for n, p in parts.items()}
 
 

@@ -136,7 +136,7 @@ dt{color:#52606d}dd{margin:0;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;background:#fff;font-size:13px}
 th{background:#1f3a5f;color:#fff;text-align:left;position:sticky;top:0}
 th,td{padding:5px 8px;border-bottom:1px solid #e4e7eb;vertical-align:top;overflow-wrap:anywhere}
-td.n{text-align:right;white-space:nowrap}td.w{max-width:420px}
+td.c{white-space:nowrap}td.n{text-align:right;white-space:nowrap}td.w{max-width:420px}
 .scroll{overflow-x:auto;border-radius:6px}
 .l1{background:#e6f4ea}.l2{background:#f1f8e9}.l3{background:#fff3cd}.l4{background:#f8d7da}.l5{background:#e0b4e0}
 .l1,.l2,.l3,.l4,.l5{text-align:center;font-weight:600}
@@ -150,7 +150,7 @@ p.note{color:#52606d}@media print{body{background:#fff}th{position:static}}
 {% for t, n in used %}<tr><td>{{ t.zh }}</td><td class="n">{{ n }}</td><td>{{ t.threat }}</td></tr>{% endfor %}</table></div>
 <h2>逐列</h2>{% if more %}<p class="note">只列出前 {{ rows|length }} 列，其余 {{ more }} 列见工作簿。</p>{% endif %}
 <div class="scroll"><table><tr><th>表</th><th>字段</th><th>技术</th><th>参数</th><th>单元格</th><th>未改变</th><th>遮盖</th><th>原级别</th><th>现级别</th><th>类别</th><th>重新定级依据</th></tr>
-{% for r in rows %}<tr><td>{{ r[1] }}</td><td>{{ r[2] }}</td><td>{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if r[3] != '保留原值' else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td>{{ r[10] }} → {{ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
+{% for r in rows %}<tr><td>{{ r[1] }}</td><td>{{ r[2] }}</td><td>{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if r[3] != '保留原值' else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td class="c">{{ r[10] if r[10] == r[11] else r[10] ~ " → " ~ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
 <h2>须由机构另行完成</h2><div class="scroll"><table><tr><th>措施</th><th>程度</th><th>要求</th><th>依据</th></tr>
 {% for c in conditions %}<tr><td>{{ c[0] }}</td><td>{{ c[1] }}</td><td>{{ c[2] }}</td><td>{{ c[3] }}</td></tr>{% endfor %}</table></div>
 <p class="note">本记录不含任何数据取值。标为“待核对”的规则未与标准原文逐条核对，机构应对照原文确认。</p>

@@ -72,7 +72,7 @@ def _scale(column: Coded) -> float:
     weights = _weights(column)
     used = np.unique(column.codes)
     span = weights[used[-1]] - weights[used[0]] if len(used) else 0.0
-    return 1.0 / span if span > 0 else 0.0
+    return float(1.0 / span if span > 0 else 0.0)
 
 
 @njit(cache=True, nogil=True)
