@@ -384,6 +384,18 @@ def trace(
     )
 
 
+@app.command(name="document")
+def mask_one(source: Path, target: Path, /) -> None:
+    """遮盖文档中的证件号、卡号、信用代码、手机号、邮箱：.txt、.md、.log、.json、.jsonl、.docx；写成新文件。
+
+    姓名与叙述中的间接线索不在其列，公开前须人工阅读。
+    """
+    from pingyao.protect.formats.documents import mask_document
+
+    found = mask_document(source, target)
+    print(f"已写入 {target}：遮盖标识 {found:,} 处")
+
+
 @app.command(name="new-key")
 def new_key(file: Path, /) -> None:
     """生成密钥文件，仅本人可读；丢失后假名与替换值无法再与原来一致。"""
