@@ -396,6 +396,50 @@ def mask_one(source: Path, target: Path, /) -> None:
     print(f"已写入 {target}：遮盖标识 {found:,} 处")
 
 
+@app.command
+def statistics(
+    source: str,
+    /,
+    *,
+    ledger: Annotated[Path, Parameter(help="该数据集的隐私预算账本")],
+    epsilon: Annotated[float, Parameter(help="本次回答的花费")],
+    budget: Annotated[float | None, Parameter(help="立账时的总预算")] = None,
+    total: Annotated[str, Parameter("--sum", help="求和的数值列；不给则计数")] = "",
+    low: Annotated[float, Parameter(help="求和的下界；不得取自数据")] = 0.0,
+    high: Annotated[float, Parameter(help="求和的上界；不得取自数据")] = 0.0,
+    unit: Annotated[float, Parameter(help="求和的最小单位")] = 1.0,
+    by: Annotated[str, Parameter(help="分组的列，得到直方图")] = "",
+    groups: Annotated[str, Parameter(help="各组的取值，事先已知，以逗号分隔")] = "",
+    person: Annotated[str, Parameter(help="标识个人的列；一人多行时必须给出")] = "",
+    most: Annotated[int, Parameter(help="每人至多计入的行数")] = 1,
+    table: Table = "",
+) -> None:
+    """以差分隐私回答计数、求和与直方图，并从隐私预算中扣除。
+
+    噪声由 OpenDP 生成，需安装附加组件 pingyao[dp]。
+    """
+    from pingyao.classify.sources.open import open_source
+    from pingyao.protect.anonymising import ask
+    from pingyao.protect.budget import charge
+    from pingyao.protect.cli import show_answers
+    from pingyao.protect.rules.private import Question
+
+    names = _names(groups)
+    if not 0 < epsilon <= 20 or most < 1 or not unit > 0 or bool(by) != bool(names):
+        raise Invalid("protect.bad_option", "应有 0<ε≤20，--most≥1，--unit>0，--by 与 --groups 同用", "请改正后再试")  # fmt: skip
+    if total and not low < high:
+        raise Invalid("protect.bad_option", "求和须给出 --low 与 --high", "请给出与数据无关的界限")
+    question = Question(epsilon, total, low, high, unit, by, names, person, most)
+
+    def book(dataset: str) -> None:
+        asked = f"sum({total})" if total else "count"
+        book = charge(ledger, dataset, budget, epsilon, f"{asked} by {by}" if by else asked, getpass.getuser())  # fmt: skip
+        print(f"隐私预算 {book.budget:g}，已用 {book.spent:g}", file=sys.stderr)
+
+    with closing(open_source(source)) as opened:
+        show_answers(ask(SourceReading(opened), opened.name, table, question, book))
+
+
 @app.command(name="new-key")
 def new_key(file: Path, /) -> None:
     """生成密钥文件，仅本人可读；丢失后假名与替换值无法再与原来一致。"""

@@ -1,6 +1,6 @@
 """The use cases around anonymity: the risk of a table, and a table made k-anonymous."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -11,6 +11,7 @@ from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Sink
 from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
 from pingyao.protect.rules.mondrian import generalised, loss, partition
+from pingyao.protect.rules.private import Answer, Question, answer
 
 _MOST_ROWS = 100_000_000
 _BATCH = 65_536
@@ -95,9 +96,29 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
     yield from table.to_batches(max_chunksize=_BATCH)
 
 
+def ask(
+    reading: Reading, source: str, table: str, question: Question, book: Callable[[str], None]
+) -> list[Answer]:
+    """Answers a question with differential privacy.
+
+    Args:
+        source: name of the source; with the table's, the data set that pays.
+        book: books the cost to a data set, or refuses; called before there is an answer.
+    """
+    names = [n for n in (question.total, question.by, question.person) if n]
+    asset = pick(reading, table, names)
+    columns = _columns(reading, asset, names or [asset.fields[0].place.column])
+    book(f"{source}/{asset.schema}/{asset.name}")
+    return answer(question, columns)
+
+
 def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str, pa.ChunkedArray]]:
     names = [n for n in (*wanted.quasi, wanted.sensitive, *wanted.keep) if n]
     asset = pick(reading, table, names)
+    return asset, _columns(reading, asset, names)
+
+
+def _columns(reading: Reading, asset: Asset, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     parts: dict[str, list[pa.Array]] = {n: [] for n in names}
     rows = 0
     for batch in reading.batches(asset):
@@ -108,7 +129,7 @@ def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str
             parts[n].append(batch.column(n))
     if not rows:
         raise Invalid("protect.nothing", f"表 {asset.name[:80]} 没有数据", "请核对数据源")
-    return asset, {n: pa.chunked_array(p) for n, p in parts.items()}
+    return {n: pa.chunked_array(p) for n, p in parts.items()}
 
 
 def _coded(

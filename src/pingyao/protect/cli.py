@@ -1,6 +1,7 @@
 """What the command line shows of plans and runs."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pingyao.platform.term import print_table, safe
 from pingyao.protect.anonymising import Outcome, Wanted
@@ -8,6 +9,7 @@ from pingyao.protect.formats.sheets import cited
 from pingyao.protect.model import Plan, Record, Stage
 from pingyao.protect.rules.anonymity import Anonymity, Risk
 from pingyao.protect.rules.policy import Policy, applying
+from pingyao.protect.rules.private import Answer
 
 _SHOWN = 60
 
@@ -117,3 +119,18 @@ def _show_anonymity(found: Anonymity, wanted: Wanted) -> None:
     small = "、".join(f"<{bound} 的类中 {rows:,} 行" for bound, rows in found.below if rows)
     if small:
         print(f"　小类：{small}")
+
+
+def show_answers(answers: Sequence[Answer]) -> None:
+    """Prints answers with how far from the truth they may be."""
+    print_table(
+        ("组", "回答", "误差（95%）"),
+        [
+            (
+                "其他" if a.group is None else a.group or "全部",
+                f"{a.value:,.10g}",
+                f"±{a.margin:,.10g}",
+            )
+            for a in answers
+        ],
+    )

@@ -16,7 +16,7 @@ def pick(reading: Reading, table: str, names: Sequence[str]) -> Asset:
 
     Raises:
         NotFound: there is no such table, more than one, or no such column.
-        Invalid: no column is named, or one twice.
+        Invalid: a column is named twice.
     """
     there = [(s, t, c) for s, t, c in reading.columns() if table in ("", t, f"{s}/{t}")]
     if len(there) != 1:
@@ -33,8 +33,6 @@ def pick(reading: Reading, table: str, names: Sequence[str]) -> Asset:
             f"表 {name[:80]} 没有列 {'、'.join(m[:40] for m in missing)}",
             "现有的列：" + "、".join(n[:40] for n in known[:30]),
         )
-    if not names or len(set(names)) != len(names):
-        raise Invalid(
-            "protect.bad_option", "没有指明列，或同一列给出了两次", "请逐列指明，不要重复"
-        )
+    if len(set(names)) != len(names):
+        raise Invalid("protect.bad_option", "同一列给出了两次", "请逐列指明，不要重复")
     return Asset(schema, name, tuple(Field(Place(schema, name, n), "other", 1, 0) for n in known))
