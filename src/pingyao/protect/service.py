@@ -15,6 +15,7 @@ from pingyao.protect.model import (
     Choice,
     Condition,
     Demand,
+    Field,
     Inventory,
     Place,
     Plain,
@@ -99,23 +100,22 @@ def choose(
     Raises:
         Invalid: a technique that the rules forbid, or that does not exist or fit; all are named.
     """
-    columns = _columns(plan)
+    tables = {at: tuple(c.field for c in found) for at, found in _by_table(plan).items()}
     wrong: list[str] = []
     choices: list[Choice] = []
     for choice in plan.choices:
         place = choice.field.place
         technique, params = wanted.get(place, (choice.technique, dict(choice.params)))
         known = policy.techniques.get(technique)
-        here = columns[place.schema, place.table]
+        fields = tables[place.schema, place.table]
         if known is None or technique not in HAVE:
             wrong.append(f"{place.table}.{place.column}：没有技术“{technique[:20]}”")
             continue
         if params is None:
-            fields = tuple(c.field for c in plan.choices if c.field.place.column in here)
             params = dict(defaults(known, choice.field, subject_of(Asset("", "", fields))))
         new = msgspec.structs.replace(choice, technique=technique, params=params)
         new = choice if new == choice else msgspec.structs.replace(new, by="person")
-        why = _objection(plan, new, policy, here)
+        why = _objection(plan, new, policy, fields)
         if why:
             wrong.append(f"{place.table}.{place.column}：{why}")
         choices.append(new)
@@ -131,7 +131,7 @@ def choose(
     return msgspec.structs.replace(plan, choices=tuple(choices))
 
 
-def _objection(plan: Plan, choice: Choice, policy: Policy, columns: Sequence[str]) -> str:
+def _objection(plan: Plan, choice: Choice, policy: Policy, fields: Sequence[Field]) -> str:
     """Returns why a choice may not stand; judged anew, whatever the plan says is allowed."""
     field = choice.field
     rules = speaking(policy, plan.purpose, field)
@@ -140,6 +140,7 @@ def _objection(plan: Plan, choice: Choice, policy: Policy, columns: Sequence[str
         deciding = [r for r in rules if r.act != "advise"]
         why = f"（{_quoted(deciding[0], policy)}）" if deciding else "（不适合该列的类型）"
         return f"不能采用“{policy.techniques[choice.technique].zh}”{why}"
+    columns = [f.place.column for f in fields] if choice.params else []
     return check_params(choice.technique, choice.params, columns)
 
 
@@ -147,11 +148,11 @@ def _quoted(rule: Rule, policy: Policy) -> str:
     return f"{rule.text}，{rule.citation.standard or policy.origin[rule.id]}"
 
 
-def _columns(plan: Plan) -> dict[tuple[str, str], list[str]]:
-    result: dict[tuple[str, str], list[str]] = {}
+def _by_table(plan: Plan) -> dict[tuple[str, str], list[Choice]]:
+    result: dict[tuple[str, str], list[Choice]] = {}
     for choice in plan.choices:
         place = choice.field.place
-        result.setdefault((place.schema, place.table), []).append(place.column)
+        result.setdefault((place.schema, place.table), []).append(choice)
     return result
 
 
@@ -212,12 +213,7 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
     keyed = keyed_by(job.keys, job.cipher, job.scope)
     now = {(schema, table): names for schema, table, names in job.reading.columns()}
     tallies: dict[Place, Tally] = {}
-    for (schema, table), columns in _columns(plan).items():
-        choices = [
-            c
-            for c in plan.choices
-            if (c.field.place.schema, c.field.place.table) == (schema, table)
-        ]
+    for (schema, table), choices in _by_table(plan).items():
         if (schema, table) not in now:
             raise Conflict(
                 "protect.table_gone",
@@ -231,7 +227,7 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
             job.progress.table(table, None)
         if any(c.technique != "withhold" for c in choices):
             _write_table(job, worker, asset)
-        tallies |= {Place(schema, table, name): worker.tallies[name] for name in columns}
+        tallies |= {Place(schema, table, name): t for name, t in worker.tallies.items()}
     return tallies
 
 
