@@ -23,7 +23,6 @@ from pingyao.protect.rules.policy import Policy
 
 KEY_FILE = "PINGYAO_PROTECT_KEY_FILE"
 _LIKELY = 0.05
-_CONVINCING = 3.0
 
 
 def inventory_of(result: ScanResult) -> Inventory:
@@ -57,9 +56,6 @@ def field_of(verdict: Verdict) -> Field:
         sure=not verdict.abstained,
         guesses=tuple(g.type for g in verdict.guesses if g.probability >= _LIKELY),
         found=tuple(Found(f.type, f.count, f.rows) for f in verdict.findings),
-        shown=tuple(
-            e.type for e in verdict.evidence if e.origin == "values" and e.weight >= _CONVINCING
-        ),
     )
 
 

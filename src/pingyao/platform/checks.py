@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from pingyao.classify.rules.values.lanes import byte, word
+from pingyao.platform.lanes import byte, word
 
 _ID_WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], np.int64)
 _ID_CHECK = np.frombuffer(b"10X98765432", np.uint8)

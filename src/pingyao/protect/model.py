@@ -40,7 +40,7 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Identifiers seen inside the cells of a column: how many, in how many rows."""
+    """Identifiers of a type seen in the cells of a column: how many, in how many rows."""
 
     type: str
     count: int
@@ -54,8 +54,7 @@ class Field(msgspec.Struct, frozen=True):
         type: data type id.
         sure: whether the type was asserted; otherwise ``guesses`` are all taken seriously.
         guesses: type ids that are not improbable, the best first.
-        found: identifiers seen inside its cells.
-        shown: types that its values show by themselves, whatever the column is called.
+        found: identifiers seen in its cells, alone or inside text; its own type among them.
     """
 
     place: Place
@@ -68,7 +67,6 @@ class Field(msgspec.Struct, frozen=True):
     sure: bool = True
     guesses: tuple[str, ...] = ()
     found: tuple[Found, ...] = ()
-    shown: tuple[str, ...] = ()
 
 
 class Asset(msgspec.Struct, frozen=True):

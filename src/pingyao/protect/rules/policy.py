@@ -10,6 +10,7 @@ from pingyao.protect.model import Act, Demand, Field, Plain, Purpose, Shape, Sta
 
 Role = Literal["direct", "quasi", "attribute", "auth", "assist", "text"]
 ControlKind = Literal["data", "process"]
+_PHONES = {"phone", "landline"}
 Level = Annotated[int, msgspec.Meta(ge=0, le=5)]
 Class = Annotated[int, msgspec.Meta(ge=0, le=3)]
 
@@ -23,7 +24,7 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         role: what the column is to an attacker: a direct identifier, a quasi-identifier, an
             attribute, authentication, an aid to it, or free text.
         type: data type ids or families.
-        found: whether identifiers were seen inside its cells.
+        found: whether identifiers of another kind than its own were seen in its cells.
     """
 
     level: Level = 0
@@ -196,8 +197,16 @@ def _fits(policy: Policy, when: When, field: Field, type_: str) -> bool:
         and field.personal >= when.personal
         and (not when.role or policy.role(type_) in when.role)
         and (not when.type or bool(when.type & {type_, policy.families.get(type_, type_)}))
-        and (not when.found or bool(field.found))
+        and (not when.found or bool(_strangers(policy, field)))
     )
+
+
+def _strangers(policy: Policy, field: Field) -> set[str]:
+    """Returns the kinds of identifiers in a column that are not its own."""
+    own = {policy.families.get(t, t) for t in may_be(field)}
+    if own & _PHONES:
+        own |= _PHONES
+    return {policy.families.get(f.type, f.type) for f in field.found} - own
 
 
 def data_controls(policy: Policy, rules: Iterable[Rule]) -> frozenset[str]:

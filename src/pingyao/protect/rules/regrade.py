@@ -10,8 +10,6 @@ from pingyao.protect.rules.policy import Policy, data_controls, speaking
 
 # Of these no cell may come out as it went in; a made-up value may hit the true one by chance.
 _MUST_CHANGE = frozenset({"mask", "redact", "pseudonym"})
-# Whole cells of these can be told by their form or check digit, whatever the column is called.
-_TOLD_BY_VALUE = frozenset({"id_card_no", "bank_card_no", "uscc", "mobile"})
 _FORM_KEPT = frozenset({"surrogate", "fpe", "keep", "shift", "noise", "period"})
 
 
@@ -89,9 +87,6 @@ def _of_column(
                 each.count,
                 f"仍见到{policy.names.get(each.type, each.type)} {each.count:,} 个",
             )
-        for type_ in sorted(_TOLD_BY_VALUE & {*now.shown}):
-            named = policy.names.get(type_, type_)
-            yield Residual(place, "residual.identifier", 0, f"取值整列仍像{named}")
     if technique == "keep":
         # What the new scan says counts beside what the plan knew: the stricter of both.
         strict = msgspec.structs.replace(
@@ -111,5 +106,4 @@ def _as_before(now: Field, before: Field) -> bool:
     """Tells whether the scan sees nothing in a column that the plan had not seen and weighed."""
     worse = now.level > before.level or now.personal > before.personal
     more = {f.type for f in now.found} - {f.type for f in before.found}
-    shown = _TOLD_BY_VALUE & {*now.shown} - {*before.shown}
-    return not worse and not more and not shown
+    return not worse and not more

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.lanes import WIDTH
 from pingyao.classify.rules.values.scan import COUNTERS, FIRST, LAST, MARK, SKETCH, SURNAME, scan
-from pingyao.classify.rules.values.spans import PROVINCE, SPANS
 from pingyao.classify.rules.values.text import as_text
+from pingyao.platform.lanes import WIDTH
+from pingyao.platform.spans import PROVINCE, SPANS
 
 
 class SpanCount(msgspec.Struct, frozen=True):

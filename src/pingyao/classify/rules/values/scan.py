@@ -7,7 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.lanes import (
+from pingyao.platform import checks
+from pingyao.platform.lanes import (
     WIDTH,
     byte,
     first_one,
@@ -19,8 +20,7 @@ from pingyao.classify.rules.values.lanes import (
     put,
     word,
 )
-from pingyao.classify.rules.values.spans import PROVINCE, code_point, find, worth
-from pingyao.platform import checks
+from pingyao.platform.spans import PROVINCE, code_point, find, worth
 
 # The counters of a profile, in the order of the kernel's array; *_ok pass their check digit.
 COUNTERS = (

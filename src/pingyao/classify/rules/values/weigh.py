@@ -5,7 +5,7 @@ import math
 from pingyao.classify.model import Evidence, Finding
 from pingyao.classify.rules.values.profile import Profile, SpanCount
 from pingyao.classify.rules.values.scan import FIRST, WHOLES
-from pingyao.classify.rules.values.spans import SPANS
+from pingyao.platform.spans import SPANS
 
 _STRONGEST = 8.0
 # What a random string of the right shape passes by chance.

@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pingyao.platform.checks import bank_card, id_card, landline, lei, mobile, uscc
-from pingyao.classify.rules.values.lanes import (
+from pingyao.platform.lanes import (
     WIDTH,
     byte,
     first_one,
@@ -65,7 +65,7 @@ def _alnum(char: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _judge(data: int, start: int, end: int) -> int:
+def judge(data: int, start: int, end: int) -> int:
     """Judges one run: returns a place in `SPANS` times two, plus one when the check fits; or -1."""
     size = end - start
     if size == 11 or size == 13:
@@ -85,8 +85,8 @@ def _judge(data: int, start: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _parted(data: int, first: int, gap: int, end: int, room: int) -> int:
-    """Judges the groups of digits around their first gap, like `_judge`.
+def parted(data: int, first: int, gap: int, end: int, room: int) -> int:
+    """Judges the groups of digits around their first gap, like `judge`.
 
     Args:
         first, end: bounds of the cell.
@@ -248,7 +248,7 @@ def find(
                 if _is_email(data, start, i, end):
                     kind = EMAIL * 2 + 1
             elif bit & gaps:
-                kind = _parted(data, start, i, end, room)
+                kind = parted(data, start, i, end, room)
             else:
                 if bit & capitals and _is_plate(data, start, i, end, table):
                     seen = add(PLATE * 2 + 1, seen, row, spans, firsts)
@@ -260,7 +260,7 @@ def find(
                         right += 1
                     judged = right
                     if right == end or byte(data, right) != 64:
-                        kind = _judge(data, left, right)
+                        kind = judge(data, left, right)
             if kind >= 0:
                 seen = add(kind, seen, row, spans, firsts)
         at += _STEP
