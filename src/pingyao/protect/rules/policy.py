@@ -197,13 +197,13 @@ def _fits(policy: Policy, when: When, field: Field, type_: str) -> bool:
         and field.personal >= when.personal
         and (not when.role or policy.role(type_) in when.role)
         and (not when.type or bool(when.type & {type_, policy.families.get(type_, type_)}))
-        and (not when.found or bool(_strangers(policy, field)))
+        and (not when.found or bool(_strangers(policy, field, type_)))
     )
 
 
-def _strangers(policy: Policy, field: Field) -> set[str]:
-    """Returns the kinds of identifiers in a column that are not its own."""
-    own = {policy.families.get(t, t) for t in may_be(field)}
+def _strangers(policy: Policy, field: Field, type_: str) -> set[str]:
+    """Returns the kinds of identifiers in a column that are none of the type it is taken for."""
+    own = {policy.families.get(type_, type_)}
     if own & _PHONES:
         own |= _PHONES
     return {policy.families.get(f.type, f.type) for f in field.found} - own
