@@ -125,6 +125,17 @@ def test_nothing_forbidden_is_shared(
     assert {c.control for c in record.conditions} >= {"contract", "watermark", "impact_assessment"}
 
 
+@pytest.mark.parametrize("purpose", ["display", "modelling"])
+def test_other_purposes_are_released_as_proposed(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path, purpose: Purpose
+) -> None:
+    record, _ = run(job(bank, str(tmp_path / "out"), plans[purpose], rules))
+    assert record.released
+    for done in record.done:
+        if done.technique in ("mask", "pseudonym", "redact"):
+            assert done.unchanged == 0
+
+
 def test_grades_fall_only_by_a_rule(
     bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
 ) -> None:
