@@ -4,6 +4,8 @@
 # OpenDP is an extra, imported when it is used; its types are not at hand without it.
 
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -59,7 +61,7 @@ def answer(question: Question, columns: dict[str, pa.ChunkedArray]) -> list[Answ
         Unsupported: OpenDP is not installed.
     """
     try:
-        import opendp.prelude as dp
+        dp: Any = import_module("opendp.prelude")
     except ImportError:
         raise Unsupported(
             "protect.no_opendp", "没有安装 OpenDP", "请安装附加组件：pip install 'pingyao[dp]'"
