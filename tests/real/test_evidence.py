@@ -48,15 +48,20 @@ class Bank:
         return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    made = Bank(tmp_path_factory.mktemp("bank"))
+def recorded(home: Path) -> Bank:
+    """Lays out a bank that has scanned once and recorded the reports."""
+    made = Bank(home)
     source = made.home / "t.csv"
     source.write_text("id,sjhm\n" + "".join(f"{i},138{i:08d}\n" for i in range(50)))
     made.run("ledger", "init", made.home / "log", "--origin", "bank.example/evidence")
     told = made.run("scan", source, "--report", made.home / "report", "--record")
     assert "已存证 4 件事项" in told
     return made
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return recorded(tmp_path_factory.mktemp("bank"))
 
 
 @pytest.mark.parametrize("name", ["result.json", "report.xlsx", "report.html"])
@@ -171,7 +176,8 @@ def test_a_pack_is_checked_by_somebody_with_nothing_else(bank: Bank, tmp_path: P
     bank.run("ledger", "pack", number, "--out", tmp_path / "pack", code=3)
 
 
-def test_what_was_erased_is_proved_no_more_and_read_by_nobody(bank: Bank) -> None:
+def test_what_was_erased_is_proved_no_more_and_read_by_nobody(tmp_path: Path) -> None:
+    bank = recorded(tmp_path)
     report = bank.home / "report" / "report.html"
     number = msgspec.json.decode(bank.run("verify", report, "--json"))["key"]
     bank.run("ledger", "erase", number, "--reason", "  ", code=2)
