@@ -36,11 +36,16 @@ class Flaky:
     def tables(self) -> Iterator[Table]:
         yield from TABLES
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def state(self, table: Table) -> str:
+        return "as ever"
+
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         phones = [f"138{i * 37 % 10**8:08d}" for i in range(ROWS)]
         notes = [f"回电{p}" if i % 5 == 0 else "无" for i, p in enumerate(phones)]
         whole = pa.record_batch([phones, notes], names=["sjhm", "bz"])
-        for start in range(0, ROWS, self._batch):
+        for start in range(after, ROWS, self._batch):
             if self._left == 0:
                 raise self._error
             self._left -= 1

@@ -69,8 +69,9 @@ def scan(
     tables: list[TableVerdict] = []
     unread: list[Unread] = []
     limit = sample_rows if coverage == "sample" else None
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        how = Manner(pool, knowledge.topics, limit, journal, pace, progress)
+    workers = workers or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as reader:
+        how = Manner(pool, workers, reader, knowledge.topics, limit, journal, pace, progress)
         for table in source.tables():
             if isinstance(table, Unread):
                 unread.append(table)

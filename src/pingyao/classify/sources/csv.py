@@ -12,7 +12,7 @@ from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.encoding import Utf8Reader, detect_encoding, open_bytes
 from pingyao.classify.sources.failures import failure, shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import bounded
+from pingyao.classify.sources.limits import bounded, rest
 from pingyao.kernel.errors import Invalid
 
 _DELIMITERS = ",\t;|^\x01"
@@ -42,8 +42,16 @@ class CsvSource:
             columns = tuple(Column(name) for name in names)
             yield Table("", stem or self.name, kind="file", columns=columns)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-        """Yields all rows as text; raises at the end when rows could not be told into columns."""
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields all rows as text; raises at the end when rows could not be told into columns.
+
+        What was read before is skipped by parsing it: only so is it known where a row begins.
+        """
+        return rest(self._all(table, limit), after)
+
+    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         encoding, _, delimiter, has_header = self._layout()
         names = [c.name for c in table.columns]
         odd: list[int] = []
