@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from heapq import nsmallest
 from typing import NamedTuple
 
 import msgspec
@@ -78,8 +77,8 @@ def decide(evidence: Iterable[Evidence], types: Vocabulary) -> Decision:
         families[family] = families.get(family, 0.0) + share
     family = max(families, key=lambda f: (families[f], f))
     best = max(spread.members[family], key=lambda m: (shares[m], m == family))
-    ranked = nsmallest(_GUESSES, shares, key=lambda id_: (-shares[id_], id_))
-    guesses = tuple(Guess(id_, round(shares[id_], 4)) for id_ in ranked)
+    ranked = sorted(spread.alphabetical, key=shares.__getitem__, reverse=True)
+    guesses = tuple(Guess(id_, round(shares[id_], 4)) for id_ in ranked[:_GUESSES])
     conflict = _conflict(best, strongest, types)
     confidence = round(families[family], 4)
     return Decision(best, confidence, conflict or confidence < ASSERTED_FROM, guesses, conflict)
@@ -95,12 +94,14 @@ class _Spread(NamedTuple):
             many members the vocabulary gives them.
         reach: by whether values say it and of which type they do, the types it bears upon, by
             position, with its share for each.
+        alphabetical: the types, by which those equally likely are ordered.
     """
 
     families: tuple[str, ...]
     members: Mapping[str, tuple[str, ...]]
     prior: tuple[float, ...]
     reach: Mapping[tuple[bool, str], tuple[tuple[int, float], ...]]
+    alphabetical: tuple[str, ...]
 
 
 @lru_cache(maxsize=4)
@@ -118,7 +119,8 @@ def _spread(types: Vocabulary) -> _Spread:
         for about in types.values()
         for seen in (False, True)
     }
-    return _Spread(families, members, tuple(math.log(len(members[f])) for f in families), reach)
+    prior = tuple(math.log(len(members[f])) for f in families)
+    return _Spread(families, members, prior, reach, tuple(sorted(types)))
 
 
 def _scores(strongest: Mapping[str, Mapping[str, float]], spread: _Spread) -> list[float]:

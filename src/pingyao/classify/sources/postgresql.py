@@ -196,7 +196,7 @@ class PostgreSQL:
             query = _select(table, fields, after) + _sample(cursor, table, limit)
             order = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_string()
             with cursor.copy(order.encode()) as copy:
-                for block in blocks(map(bytes, copy)):
+                for block in blocks(copy):
                     for batch in limits.bounded([parse_rows(block, fields)]):
                         shortened = shortened or cut(batch)
                         yield batch
