@@ -18,7 +18,6 @@ _PROBED_LINES = 2_000
 _BATCH_ROWS = 8_192
 _DEEPEST = 4
 _MOST_COLUMNS = 2_000
-_LONGEST_LINE = 64 * 1024 * 1024
 
 
 class JsonlSource:
@@ -104,7 +103,7 @@ class JsonlSource:
                 if not line.strip():
                     continue
                 try:
-                    value = decode(line) if len(line) <= _LONGEST_LINE else None
+                    value = decode(line)
                 except (msgspec.DecodeError, RecursionError):
                     value = None
                 yield number, _flat(value) if isinstance(value, dict) else None
