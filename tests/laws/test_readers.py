@@ -41,7 +41,10 @@ def test_delimited_text_is_split_as_the_standard_library_does(
     told = ""
     source = CsvSource(path)
     # What the beginning looks like decides on encoding, delimiter and header: not what is tried.
-    source._layout = lambda: (where, ["k", "甲", "z"], ",", True)  # type: ignore[method-assign]
+    layout = source._layout()._replace(
+        encoding=where, names=["k", "甲", "z"], delimiter=",", has_header=True
+    )
+    source._layout = lambda: layout  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_BLOCK", block)
         try:

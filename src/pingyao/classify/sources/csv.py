@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -40,11 +41,11 @@ class CsvSource:
 
     def tables(self) -> Iterator[Table]:
         """Yields the file as its one table; a file without a header has ``col_1``, ``col_2``, …"""
-        _, names, _, _ = self._layout()
-        if names:
+        layout = self._layout()
+        if layout.names:
             stem = self._path.name.removesuffix(".gz").rpartition(".")[0]
-            columns = tuple(Column(name) for name in names)
-            yield Table("", stem or self.name, kind="file", columns=columns)
+            columns = tuple(Column(name) for name in layout.names)
+            yield Table("", stem or self.name, "", "file", columns, layout.rows)
 
     def batches(
         self, table: Table, limit: int | None = None, after: int = 0
@@ -56,10 +57,11 @@ class CsvSource:
         return rest(self._all(table, limit), after)
 
     def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
-        encoding, _, delimiter, has_header = self._layout()
-        rows = _Rows([c.name for c in table.columns], delimiter, skip=int(has_header))
+        layout = self._layout()
+        names = [c.name for c in table.columns]
+        rows = _Rows(names, layout.delimiter, skip=int(layout.has_header))
         with open_bytes(self._path) as raw:
-            reader = Utf8Reader(raw, encoding)
+            reader = Utf8Reader(raw, layout.encoding)
             try:
                 yield from _limited(bounded(rows.batches(reader.blocks())), limit)
             except pa.ArrowInvalid:
@@ -80,13 +82,13 @@ class CsvSource:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _layout(self) -> tuple[str, list[str], str, bool]:
-        """Returns the encoding, column names, delimiter and whether the first line is a header."""
+    def _layout(self) -> "_Layout":
+        """Finds out from its beginning how the file is laid out."""
         try:
             encoding = detect_encoding(self._path)
             with open_bytes(self._path) as raw:
-                head = b""
-                for block in Utf8Reader(raw, encoding).blocks():
+                head, reader = b"", Utf8Reader(raw, encoding)
+                for block in reader.blocks():
                     head += block
                     if len(head) >= _PROBE and b"\n" in head:
                         break
@@ -95,7 +97,7 @@ class CsvSource:
         text = head.decode("utf-8", "replace").replace("\0", "")
         whole = [line for line in text.splitlines() if line][:200]
         if not whole:
-            return encoding, [], ",", False
+            return _Layout(encoding, [], ",", has_header=False)
         lines = [line[:_LONGEST_PROBED] for line in whole]
         delimiter = find_delimiter(lines)
         width = whole[0].count(delimiter) + 1
@@ -109,7 +111,10 @@ class CsvSource:
         first = [cell.strip() for cell in rows[0]]
         has_header = looks_like_header(first, rows[1:])
         names = first if has_header else [f"col_{i}" for i in range(1, len(first) + 1)]
-        return encoding, distinct_names(names), delimiter, has_header
+        packed = self._path.suffix.lower() == ".gz"
+        share = self._path.stat().st_size / reader.consumed
+        rows = None if packed else max(0, round(head.count(b"\n") * share) - has_header)
+        return _Layout(encoding, distinct_names(names), delimiter, has_header, rows)
 
     def _broken(self, cause: str) -> Invalid:
         return Invalid(
@@ -133,6 +138,21 @@ class CsvSource:
             f"{shown(self.name)}：{'；'.join(parts)}",
             "请核对这些行的分隔符、引号与编码后重新导出",
         )
+
+
+class _Layout(NamedTuple):
+    """How a file is laid out.
+
+    Attributes:
+        names: of the columns; none where there is not a line.
+        rows: about how many, by the length of the first lines; None when it is packed.
+    """
+
+    encoding: str
+    names: list[str]
+    delimiter: str
+    has_header: bool
+    rows: int | None = None
 
 
 class _Endless(Exception):

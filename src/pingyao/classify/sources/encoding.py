@@ -67,6 +67,7 @@ class Utf8Reader:
     """A file as UTF-8 bytes, line by line in the encoding each line turns out to have.
 
     Attributes:
+        consumed: bytes of the file read so far.
         mended: lines that were not in the file's encoding and were read in the other one.
         quotes: quotation marks read so far.
     """
@@ -77,7 +78,7 @@ class Utf8Reader:
         self._other = "gb18030" if self._plain else "utf-8"
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder("utf-16")() if encoding == "utf-16" else None
-        self._unpacked = 0
+        self.consumed = 0
         self.mended = 0
         self.quotes = 0
         if encoding == "utf-8-sig":
@@ -87,8 +88,8 @@ class Utf8Reader:
         """Yields blocks of whole lines; a line longer than `LONGEST_LINE` comes in pieces."""
         rest = b""
         while block := self._raw.read(_BLOCK):
-            self._unpacked += len(block)
-            if self._unpacked > _LARGEST_UNPACKED:
+            self.consumed += len(block)
+            if self.consumed > _LARGEST_UNPACKED:
                 break
             text, rest = rest + block, b""
             if self._decoder is None and len(text) <= LONGEST_LINE + len(block):
