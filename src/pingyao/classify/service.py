@@ -175,12 +175,12 @@ def _column(
         decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves
     )
     codes = {e.code for e in seen.evidence}
-    masked = {"masked"} if "values.masked" in codes else set[str]()
+    masked = frozenset({"masked"} if "values.masked" in codes else ())
     item = Item(
         type=decision.type,
         subject=reading.subject,
         leaf=leaf,
-        terms=(reading.states | reading.entities | masked) & knowledge.book.terms.keys(),
+        terms=(reading.states | reading.entities | masked).intersection(knowledge.book.terms),
         findings=seen.findings,
     )
     labels, rulings = grade(item, knowledge.book)
