@@ -1,8 +1,7 @@
-"""Every source goes on after any row as if it had read those before, and tells when they changed."""
+"""Every source goes on after any row as if it had read those before, and they come in one order."""
 
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from pingyao.classify.model import Table
 from pingyao.classify.ports import Source
+from pingyao.classify.reading import fingerprinted
 from pingyao.classify.sources.open import open_source
 
 ROWS = 5_000
@@ -99,25 +99,10 @@ def test_what_was_read_is_left_out(source: Source, after: int) -> None:
     assert rows(source, table, after) == [*cells[after:], *told]
 
 
-def test_the_order_and_the_state_are_the_same_again(spec: str) -> None:
+def test_rows_come_in_the_same_order_again(spec: str) -> None:
     with closing(open_source(spec)) as one, closing(open_source(spec)) as two:
         table = find(one)
         assert rows(one, table) == rows(two, table)
-        assert one.state(table) == two.state(table)
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_a_file_that_was_written_is_told(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / f"t.{kind}"
-    write_file(path)
-    with closing(open_source(str(path))) as source:
-        table = find(source)
-        before = source.state(table)
-    path.unlink()
-    write_file(path)
-    with closing(open_source(str(path))) as source:
-        assert before
-        assert source.state(table) not in ("", before)
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -127,38 +112,17 @@ def test_a_database_file_that_others_write_is_told(tmp_path: Path, journal: str)
     with closing(sqlite3.connect(path)) as other, closing(open_source(str(path))) as source:
         other.execute(f"pragma journal_mode = {journal}")
         table = find(source)
-        states = [source.state(table)]
+        prints = [fingerprinted(source, table)]
         assert len(rows(source, table)) == ROWS
         for n in range(3):
             other.execute(f"INSERT INTO t VALUES ({ROWS + n}, '新')")
             other.commit()
-            states.append(source.state(table))
+            prints.append(fingerprinted(source, table))
             assert len(rows(source, table)) == ROWS + n + 1
-    assert "" not in states
-    assert len({*states}) == len(states)
+    assert len({"", *prints}) == len(prints) + 1
 
 
-CHANGES = (
-    "INSERT INTO t VALUES (-1, '新')",
-    "UPDATE t SET note = '改' WHERE n = 7",
-    "DELETE FROM t WHERE n = 8",
-    "TRUNCATE TABLE t",
-)
-
-
-def test_postgresql_tells_every_change(
-    postgresql_server, postgresql_database: str, run_postgresql: Run
-) -> None:
-    run_postgresql(postgresql_database, CREATE, inserted(0, 100))
-    with closing(open_source(postgresql_server.url(postgresql_database))) as source:
-        table = find(source)
-        state = _changed(source, table, "")
-        for change in CHANGES:
-            run_postgresql(postgresql_database, change)
-            state = _changed(source, table, state)
-
-
-def test_postgresql_tells_a_change_in_a_partition(
+def test_partitions_are_gone_through_in_one_order(
     postgresql_server, postgresql_database: str, run_postgresql: Run
 ) -> None:
     run_postgresql(
@@ -170,53 +134,13 @@ def test_postgresql_tells_a_change_in_a_partition(
     )
     with closing(open_source(postgresql_server.url(postgresql_database))) as source:
         table = find(source)
-        before = _changed(source, table, "")
         assert rows(source, table, 150) == rows(source, table)[150:]
-        run_postgresql(postgresql_database, CHANGES[1])
-        assert _changed(source, table, before)
-
-
-def test_mariadb_tells_a_change_once_its_clock_moved_on(
-    mariadb_server, mariadb_database: str, run_mariadb: Run
-) -> None:
-    run_mariadb(mariadb_database, CREATE, inserted(0, 100))
-    with closing(open_source(mariadb_server.url(mariadb_database))) as source:
-        table = find(source)
-        assert source.state(table) == ""
-        first = _changed(source, table, "")
-        run_mariadb(mariadb_database, CHANGES[1])
-        assert source.state(table) == ""
-        assert _changed(source, table, "") != first
-
-
-def _changed(source: Source, table: Table, before: str) -> str:
-    """Waits until the server tells another state and keeps to it: it counts after the commit."""
-    last = before
-    for _ in range(100):
-        time.sleep(0.1)
-        state = source.state(table)
-        if state == last != before:
-            return state
-        last = state
-    pytest.fail("the server never told")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-def test_the_rows_of_a_view_have_no_state(kind: str, tmp_path: Path) -> None:
+def test_the_rows_of_a_view_have_no_fingerprint(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"t.{kind}"
     write_file(path)
     with closing(open_source(str(path))) as source:
         view = next(t for t in source.tables() if isinstance(t, Table) and t.kind == "view")
-        assert source.state(view) == ""
-
-
-@pytest.mark.parametrize("family", SERVERS)
-def test_the_rows_of_a_servers_view_have_no_state(
-    family: str, request: pytest.FixtureRequest
-) -> None:
-    database = request.getfixturevalue(f"{family}_database")
-    request.getfixturevalue(f"run_{family}")(database, CREATE, VIEW)
-    url = request.getfixturevalue(f"{family}_server").url(database)
-    with closing(open_source(url)) as source:
-        view = next(t for t in source.tables() if isinstance(t, Table) and t.kind == "view")
-        assert source.state(view) == ""
+        assert fingerprinted(source, view) == ""

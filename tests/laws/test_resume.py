@@ -31,16 +31,16 @@ class Flaky:
     name, kind = "flaky", "csv"
 
     def __init__(
-        self, batch: int, left: int, error: BaseException, state: str = "as ever", more: int = 0
+        self, batch: int, left: int, error: BaseException, now: str = "as ever", more: int = 0
     ) -> None:
         self._batch, self._left, self._error = batch, left, error
-        self._state, self._rows = state, ROWS + more
+        self._now, self._rows = now, ROWS + more
 
     def tables(self) -> Iterator[Table]:
         yield from TABLES
 
-    def state(self, table: Table) -> str:
-        return self._state
+    def fingerprint(self, table: Table) -> str | None:
+        return self._now or None
 
     def batches(
         self, table: Table, limit: int | None = None, after: int = 0
@@ -94,15 +94,15 @@ def test_what_failed_is_tried_again_from_where_it_failed(tmp_path: Path) -> None
         assert same(scan(Flaky(7, -1, gone), KNOWLEDGE, journal=journal), ONE_RUN)
 
 
-@pytest.mark.parametrize("states", [("then", "now"), ("", ""), ("then", "")])
+@pytest.mark.parametrize("prints", [("then", "now"), ("", ""), ("then", "")])
 def test_rows_that_changed_meanwhile_are_read_from_the_first(
-    tmp_path: Path, states: tuple[str, str]
+    tmp_path: Path, prints: tuple[str, str]
 ) -> None:
     with suppress(Killed), FileJournal(tmp_path / "j", resume=True, every=0.0) as journal:
-        scan(Flaky(7, 9, Killed(), states[0]), KNOWLEDGE, journal=journal)
+        scan(Flaky(7, 9, Killed(), prints[0]), KNOWLEDGE, journal=journal)
     with FileJournal(tmp_path / "j", resume=True) as journal:
         assert journal.found == 2
-        now = Flaky(7, -1, Killed(), states[1], more=3)
+        now = Flaky(7, -1, Killed(), prints[1], more=3)
         (finished, begun, _) = scan(now, KNOWLEDGE, journal=journal).tables
     assert finished == ONE_RUN.tables[0]
     assert begun == scan(Flaky(7, -1, Killed(), more=3), KNOWLEDGE).tables[1]

@@ -246,7 +246,6 @@ def fingerprinted(source: Source, table: Table) -> str:
         return ""
 
 
-
 def _read_ahead(batches: Iterator[pa.RecordBatch], reader: Executor) -> Generator[pa.RecordBatch]:
     """Yields the batches; from the first large one on, the reader fetches those to come."""
     pending: deque[Future[pa.RecordBatch | None]] = deque()
