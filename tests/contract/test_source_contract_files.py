@@ -279,3 +279,13 @@ def test_a_csv_comes_back_as_written(
     quoted = [",".join('"' + c.replace('"', '""') + '"' for c in row) for row in rows]
     path.write_bytes(("客户编号,客户姓名\n" + "\n".join(quoted) + "\n").encode(encoding))
     assert [tuple(row.values()) for row in read(path)[1]] == rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
+def test_the_number_of_rows_is_guessed_from_the_first(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.csv"
+    lines = (f"{i:06d},王建国{i:06d}" for i in range(300_000))
+    path.write_text("客户号,姓名\n" + "\n".join(lines), encoding)
+    (table,) = open_path(path).tables()
+    assert isinstance(table, Table)
+    assert table.estimated_rows == pytest.approx(300_000, rel=0.1)

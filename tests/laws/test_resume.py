@@ -30,17 +30,25 @@ class Flaky:
 
     name, kind = "flaky", "csv"
 
-    def __init__(self, batch: int, left: int, error: BaseException) -> None:
+    def __init__(
+        self, batch: int, left: int, error: BaseException, now: str = "as ever", more: int = 0
+    ) -> None:
         self._batch, self._left, self._error = batch, left, error
+        self._now, self._rows = now, ROWS + more
 
     def tables(self) -> Iterator[Table]:
         yield from TABLES
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-        phones = [f"138{i * 37 % 10**8:08d}" for i in range(ROWS)]
+    def fingerprint(self, table: Table) -> str | None:
+        return self._now or None
+
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
+        phones = [f"138{i * 37 % 10**8:08d}" for i in range(self._rows)]
         notes = [f"回电{p}" if i % 5 == 0 else "无" for i, p in enumerate(phones)]
         whole = pa.record_batch([phones, notes], names=["sjhm", "bz"])
-        for start in range(0, ROWS, self._batch):
+        for start in range(after, self._rows, self._batch):
             if self._left == 0:
                 raise self._error
             self._left -= 1
@@ -86,7 +94,21 @@ def test_what_failed_is_tried_again_from_where_it_failed(tmp_path: Path) -> None
         assert same(scan(Flaky(7, -1, gone), KNOWLEDGE, journal=journal), ONE_RUN)
 
 
-def test_a_table_that_changed_is_read_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prints", [("then", "now"), ("", ""), ("then", "")])
+def test_rows_that_changed_meanwhile_are_read_from_the_first(
+    tmp_path: Path, prints: tuple[str, str]
+) -> None:
+    with suppress(Killed), FileJournal(tmp_path / "j", resume=True, every=0.0) as journal:
+        scan(Flaky(7, 9, Killed(), prints[0]), KNOWLEDGE, journal=journal)
+    with FileJournal(tmp_path / "j", resume=True) as journal:
+        assert journal.found == 2
+        now = Flaky(7, -1, Killed(), prints[1], more=3)
+        (finished, begun, _) = scan(now, KNOWLEDGE, journal=journal).tables
+    assert finished == ONE_RUN.tables[0]
+    assert begun == scan(Flaky(7, -1, Killed(), more=3), KNOWLEDGE).tables[1]
+
+
+def test_a_table_whose_columns_changed_is_read_anew(tmp_path: Path) -> None:
     with FileJournal(tmp_path / "j", resume=False) as journal:
         scan(Flaky(7, -1, Killed()), KNOWLEDGE, journal=journal)
     with FileJournal(tmp_path / "j", resume=True) as journal:

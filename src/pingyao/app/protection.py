@@ -121,9 +121,11 @@ class _Renamed:
             columns = tuple(known.get(c.name, c) for c in table.columns)
             yield msgspec.structs.replace(original, columns=columns, estimated_rows=None)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         written = self._written.get((table.schema, table.name), table)
-        return self._source.batches(written, limit)
+        return self._source.batches(written, limit, after)
 
     def close(self) -> None:
         self._source.close()

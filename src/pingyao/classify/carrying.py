@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -11,12 +11,11 @@ from importlib.resources.abc import Traversable
 import msgspec
 
 from pingyao.classify.model import Because, Column, ScanResult, Table, TableVerdict
-from pingyao.classify.ports import FingerprintedSource, Source
-from pingyao.classify.reading import Journal, Part
+from pingyao.classify.ports import Source
+from pingyao.classify.reading import Journal, Part, fingerprinted
 from pingyao.classify.rules import values
 from pingyao.classify.rules.drift import drift
 from pingyao.classify.store import Reading
-from pingyao.kernel.errors import PingyaoError
 
 _PART = msgspec.json.Decoder(Part)
 _COLUMNS = msgspec.json.Decoder(tuple[Column, ...])
@@ -86,7 +85,7 @@ class Carrying:
                 self._take(table, begun)
             return begun
         key = (table.schema, table.name)
-        fingerprint = self._fingerprint(table)
+        fingerprint = fingerprinted(self._source, table)
         known = self._known.get(key)
         if self._reuse:
             because = _because(known, table, fingerprint)
@@ -96,7 +95,7 @@ class Carrying:
                 return part
             self._because[key] = because or "new"
         profiles = (values.EMPTY,) * len(table.columns)
-        return Part(profiles=profiles, fingerprint=fingerprint, read_at=datetime.now(UTC))
+        return Part(profiles=profiles, fingerprint=fingerprint)
 
     def due(self) -> bool:
         """Tells whether it is time to keep how far the table being read was read."""
@@ -136,15 +135,6 @@ class Carrying:
             carried_from=self._carried.get(key),
             read_because=self._because.get(key),
         )
-
-    def _fingerprint(self, table: Table) -> str:
-        if not isinstance(self._source, FingerprintedSource):
-            return ""
-        try:
-            return self._source.fingerprint(table) or ""
-        except PingyaoError:
-            # Reading the table will tell what is wrong, if it still is.
-            return ""
 
     def _take(self, table: Table, part: Part) -> None:
         if part.failure is not None:

@@ -1,6 +1,6 @@
 """Everything a scan has to know, read from the packs once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +10,7 @@ import msgspec
 from pingyao.classify.lexicon import load_lexicon
 from pingyao.classify.model import PackRef
 from pingyao.classify.packs import load_book
-from pingyao.classify.rules.fuse import DataType
+from pingyao.classify.rules.fuse import DataType, Vocabulary
 from pingyao.classify.rules.grade import RuleBook
 from pingyao.classify.rules.leaf import LeafPack
 from pingyao.classify.rules.memory import Memory, Recall
@@ -32,7 +32,7 @@ class Knowledge(msgspec.Struct, frozen=True):
 
     lexicon: Lexicon
     grammar: Grammar
-    types: Mapping[str, DataType]
+    types: Vocabulary
     leaves: LeafPack
     topics: Reader
     book: RuleBook
@@ -68,7 +68,7 @@ def load_knowledge(overlays: Sequence[Path] = ()) -> Knowledge:
     return Knowledge(
         lexicon=lexicon,
         grammar=grammar,
-        types={t.id: t for t in types.types},
+        types=Vocabulary((t.id, t) for t in types.types),
         leaves=leaves,
         topics=_topics(),
         book=book,

@@ -12,7 +12,7 @@ class Source(Protocol):
     """Something that can be scanned, opened read-only.
 
     A source never writes, never shows its password, and bounds its memory: batches hold at most
-    65,536 rows or about 64 MiB, whichever comes first.
+    65,536 rows or about 32 MiB, whichever comes first.
     """
 
     @property
@@ -29,12 +29,16 @@ class Source(Protocol):
         """Yields every table in a stable order; what cannot be described comes as `Unread`."""
         ...
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows of a table, columns named and ordered as in ``table.columns``.
 
         Args:
             table: one that `tables` yielded.
             limit: at most this many rows, spread over the table where the source can.
+            after: without a limit, leaves out so many rows from the first, as cheaply as the
+                source can.
 
         Raises:
             PingyaoError: what went wrong and the remedy; rows already yielded stay valid.
@@ -53,8 +57,9 @@ class FingerprintedSource(Protocol):
     def fingerprint(self, table: Table) -> str | None:
         """Returns what changes whenever the rows of a table do; None where nothing surely does.
 
-        It may change without a change of rows, but never the other way round. It is taken before
-        the rows are read, so that a change meanwhile shows the next time.
+        It may change without a change of rows, but never the other way round; while it is the same,
+        the rows come in the same order. It is taken before the rows are read, so that a change
+        meanwhile shows the next time.
 
         Raises:
             PingyaoError: the source does not answer.

@@ -69,8 +69,9 @@ def scan(
     tables: list[TableVerdict] = []
     unread: list[Unread] = []
     limit = sample_rows if coverage == "sample" else None
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        how = Manner(pool, knowledge.topics, limit, journal, pace, progress)
+    workers = workers or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as reader:
+        how = Manner(pool, workers, reader, knowledge.topics, limit, journal, pace, progress)
         for table in source.tables():
             if isinstance(table, Unread):
                 unread.append(table)
@@ -174,12 +175,12 @@ def _column(
         decision.type, knowledge.family(decision.type), reading, context, knowledge.leaves
     )
     codes = {e.code for e in seen.evidence}
-    masked = {"masked"} if "values.masked" in codes else set[str]()
+    masked = frozenset({"masked"} if "values.masked" in codes else ())
     item = Item(
         type=decision.type,
         subject=reading.subject,
         leaf=leaf,
-        terms=(reading.states | reading.entities | masked) & knowledge.book.terms.keys(),
+        terms=(reading.states | reading.entities | masked).intersection(knowledge.book.terms),
         findings=seen.findings,
     )
     labels, rulings = grade(item, knowledge.book)

@@ -10,6 +10,8 @@ from pingyao.kernel.errors import Invalid
 
 _SPAN = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)")
 
+_NAP = 1.0
+
 
 def quiet_span(text: str) -> tuple[clock, clock]:
     """Reads ``08:30-20:00``; the end may be before the beginning, for a span over midnight.
@@ -74,9 +76,12 @@ class Pace:
         """
         if self._rate:
             self._free_at = max(self._free_at, self._monotonic()) + rows / self._rate
+            # In short naps: a slow pace must not sleep through the beginning of the quiet hours.
             rest = self._free_at - self._monotonic()
-            if rest > 0:
-                self._sleep(rest)
+            while rest > 0 and self._until() is None:
+                nap = min(rest, _NAP)
+                self._sleep(nap)
+                rest -= nap
         return self._until() is not None
 
     def wait(self) -> None:

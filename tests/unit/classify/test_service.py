@@ -18,7 +18,9 @@ class Faulty:
         yield Table("", "bad", columns=(Column("sjhm"),))
         yield Table("", "good", columns=(Column("sjhm"),))
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         if table.name == "bad":
             raise ZeroDivisionError("13800138000 divided by nothing")
         yield pa.RecordBatch.from_pydict({"sjhm": ["13800138000"]})
@@ -42,7 +44,9 @@ class Visitors:
     def tables(self) -> Iterator[Table]:
         yield Table("", "ops_company_visit", columns=(Column("v1"), Column("company_name")))
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         numbers = ["11010519491231002X"] * 100
         yield pa.RecordBatch.from_pydict({"v1": numbers, "company_name": ["某某公司"] * 100})
 

@@ -76,6 +76,12 @@ def test_in_quiet_hours_it_lets_go_and_waits_to_their_end() -> None:
     assert keep(1) is False
 
 
+def test_a_slow_pace_does_not_sleep_through_the_beginning_of_quiet_hours() -> None:
+    clock = Clock(8, 29)
+    assert pace(clock, rate=10, quiet="8:30-20:00")(65_536) is True
+    assert clock.slept <= 61
+
+
 @pytest.mark.parametrize(
     ("now", "end"),
     [

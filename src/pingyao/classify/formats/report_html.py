@@ -53,6 +53,8 @@ def _data(result: ScanResult) -> str:
     """Returns what the page shows as JSON that cannot end its own script element."""
     summary = summarise(result)
     rules = {(r.pack, r.rule): i for i, (r, _) in enumerate(summary.rules)}
+    reasons: dict[tuple[str, str, str], int] = {}
+    rows = [_row(v, rules, reasons) for t in result.tables for v in t.columns]
     shown = {
         "about": _about(result),
         "summary": {
@@ -71,7 +73,8 @@ def _data(result: ScanResult) -> str:
         "types": type_names(),
         "subjects": SUBJECTS,
         "rules": [(r.text, cited(r), r.citation.verified) for r, _ in summary.rules],
-        "rows": [_row(v, rules) for t in result.tables for v in t.columns],
+        "reasons": [*reasons],
+        "rows": rows,
         "unread": [
             (visible(u.where, 300), u.detail, u.remedy, str(u.rows_read)) for u in result.unread
         ],
@@ -97,11 +100,19 @@ def _about(result: ScanResult) -> dict[str, str]:
     }
 
 
-def _row(verdict: Verdict, rules: dict[tuple[str, str], int]) -> tuple[object, ...]:
+def _row(
+    verdict: Verdict,
+    rules: dict[tuple[str, str], int],
+    reasons: dict[tuple[str, str, str], int],
+) -> tuple[object, ...]:
+    """Returns what the page shows of a column; reasons that many columns share are numbered."""
     id_, labels = verdict.id, verdict.labels
     evidence = sorted(verdict.evidence, key=lambda e: -abs(e.weight))[:8]
     detail = {
-        "why": [(e.type, visible(say(e)), visible(say(e, "en"))) for e in evidence],
+        "why": [
+            reasons.setdefault((e.type, visible(say(e)), visible(say(e, "en"))), len(reasons))
+            for e in evidence
+        ],
         "guesses": [(g.type, g.probability) for g in verdict.guesses],
         "findings": [(f.type, f.rows, f.of_rows, f.count, f.valid) for f in verdict.findings],
         "hidden": len(hidden(verdict)),

@@ -312,7 +312,8 @@ def _sheet(
             if column == level_at:
                 sheet.write_number(row, column, cell, formats[f"level{cell}"])
             elif isinstance(cell, str):
-                sheet.write_string(row, column, visible(cell), formats["cell"])
+                if cell:
+                    sheet.write_string(row, column, visible(cell), formats["cell"])
             else:
                 sheet.write_number(row, column, cell, formats["cell"])
     sheet.autofilter(0, 0, max(row, 1), len(headers) - 1)

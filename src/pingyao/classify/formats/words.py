@@ -110,5 +110,7 @@ def cited(ruling: Ruling) -> str:
 
 def visible(text: str, limit: int = 32_000) -> str:
     """Returns untrusted text with control and direction characters made visible."""
+    if text.isprintable():  # nearly all are; a character at a time is only for the others
+        return text[:limit]
     shown = "".join(c if c.isprintable() or c in "\n" else f"\\u{ord(c):04x}" for c in text[:limit])
     return shown[:limit]

@@ -115,8 +115,10 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
-class RuleBook(msgspec.Struct, frozen=True):
+class RuleBook(msgspec.Struct, frozen=True, eq=False):
     """The rules in force, after the institution's overlays.
+
+    A book is itself alone, never compared by what it holds, so that gradings can be remembered.
 
     Attributes:
         families: data type id → coarse type.

@@ -1,8 +1,8 @@
 """Fuses evidence as log-odds into a posterior over data types, and knows when to abstain."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ ASSERTED_FROM = 0.70
 # Values this sure of something else than the metadata says make a conflict for a person to solve.
 _CONFLICT_FROM = 6.0
 _VALUES = ("values", "text")
+_GUESSES = 3
 
 
 class DataType(msgspec.Struct, frozen=True):
@@ -33,6 +34,13 @@ class DataType(msgspec.Struct, frozen=True):
     shapes: frozenset[str] = frozenset()
 
 
+class Vocabulary(dict[str, DataType]):
+    """The data types by id, never changed; what follows from them is worked out once."""
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
+
+
 class Decision(NamedTuple):
     """The outcome of fusion: guesses best first; confidence is that of the best one's family."""
 
@@ -43,7 +51,7 @@ class Decision(NamedTuple):
     conflict: bool
 
 
-def decide(evidence: Iterable[Evidence], types: Mapping[str, DataType]) -> Decision:
+def decide(evidence: Iterable[Evidence], types: Vocabulary) -> Decision:
     """Decides a column's type from all evidence, or abstains.
 
     Args:
@@ -51,57 +59,90 @@ def decide(evidence: Iterable[Evidence], types: Mapping[str, DataType]) -> Decis
             repeated looks at the same thing are not independent.
         types: the vocabulary by id; its families are equally likely beforehand.
     """
-    strongest: dict[tuple[str, str], float] = {}
+    strongest: dict[str, dict[str, float]] = {}
     for each in evidence:
-        key = (each.origin, each.type)
-        if each.type in types and abs(each.weight) > abs(strongest.get(key, 0.0)):
-            strongest[key] = each.weight
-    if not strongest:
+        said = strongest.setdefault(each.origin, {})
+        if each.type in types and abs(each.weight) > abs(said.get(each.type, 0.0)):
+            said[each.type] = each.weight
+    if not any(strongest.values()):
         return Decision("other", 0.0, True, (), False)
-    sizes = Counter(t.family or t.id for t in types.values())
-    # Families are equally likely beforehand, however many members the vocabulary gives them.
-    scores = {
-        id_: _score(type_, strongest, types) - math.log(sizes[type_.family or id_])
-        for id_, type_ in types.items()
-    }
-    top = max(scores.values())
-    total = sum(math.exp(s - top) for s in scores.values())
-    shares = {id_: math.exp(s - top) / total for id_, s in scores.items()}
+    spread = _spread(types)
+    scores = _scores(strongest, spread)
+    top = max(scores)
+    powers = [math.exp(score - top) for score in scores]
+    total = sum(powers)
+    shares = dict(zip(types, [power / total for power in powers], strict=True))
     families: dict[str, float] = {}
-    for id_, share in shares.items():
-        family = types[id_].family or id_
+    for share, family in zip(shares.values(), spread.families, strict=True):
         families[family] = families.get(family, 0.0) + share
     family = max(families, key=lambda f: (families[f], f))
-    members = [id_ for id_, t in types.items() if (t.family or id_) == family]
-    best = max(members, key=lambda m: (shares[m], m == family))
-    ranked = sorted(shares, key=lambda id_: (-shares[id_], id_))
-    guesses = tuple(Guess(id_, round(shares[id_], 4)) for id_ in ranked[:3])
+    best = max(spread.members[family], key=lambda m: (shares[m], m == family))
+    ranked = sorted(spread.alphabetical, key=shares.__getitem__, reverse=True)
+    guesses = tuple(Guess(id_, round(shares[id_], 4)) for id_ in ranked[:_GUESSES])
     conflict = _conflict(best, strongest, types)
     confidence = round(families[family], 4)
     return Decision(best, confidence, conflict or confidence < ASSERTED_FROM, guesses, conflict)
 
 
-def _score(
-    type_: DataType, strongest: Mapping[tuple[str, str], float], types: Mapping[str, DataType]
-) -> float:
-    """Adds, per origin, the strongest thing said of this type, its family or its shape."""
-    score = 0.0
-    origins = {origin for origin, _ in strongest}
-    for origin in origins:
-        said = [
-            weight * _relevance(type_, types[about], origin)
-            for (from_, about), weight in strongest.items()
-            if from_ == origin and _relevance(type_, types[about], origin)
-        ]
-        if said:
-            score += max(said) if max(said) > 0 else min(said)
-    return score
+class _Spread(NamedTuple):
+    """How far what is said of one type reaches, worked out once for a vocabulary.
+
+    Attributes:
+        families: of each type, in the vocabulary's order.
+        members: of each family.
+        prior: what to take off each type's score: families are equally likely beforehand, however
+            many members the vocabulary gives them.
+        reach: by whether values say it and of which type they do, the types it bears upon, by
+            position, with its share for each.
+        alphabetical: the types, by which those equally likely are ordered.
+    """
+
+    families: tuple[str, ...]
+    members: Mapping[str, tuple[str, ...]]
+    prior: tuple[float, ...]
+    reach: Mapping[tuple[bool, str], tuple[tuple[int, float], ...]]
+    alphabetical: tuple[str, ...]
 
 
-def _relevance(type_: DataType, about: DataType, origin: str) -> float:
+@lru_cache(maxsize=4)
+def _spread(types: Vocabulary) -> _Spread:
+    families = tuple(t.family or t.id for t in types.values())
+    members: dict[str, tuple[str, ...]] = {}
+    for id_, family in zip(types, families, strict=True):
+        members[family] = (*members.get(family, ()), id_)
+    reach = {
+        (seen, about.id): tuple(
+            (at, share)
+            for at, type_ in enumerate(types.values())
+            if (share := _relevance(type_, about, seen=seen))
+        )
+        for about in types.values()
+        for seen in (False, True)
+    }
+    prior = tuple(math.log(len(members[f])) for f in families)
+    return _Spread(families, members, prior, reach, tuple(sorted(types)))
+
+
+def _scores(strongest: Mapping[str, Mapping[str, float]], spread: _Spread) -> list[float]:
+    """Adds, per origin, the strongest thing said of each type, its family or its shape."""
+    scores = [0.0] * len(spread.prior)
+    for origin, weights in strongest.items():
+        most: dict[int, float] = {}
+        least: dict[int, float] = {}
+        for about, weight in weights.items():
+            for at, share in spread.reach[origin in _VALUES, about]:
+                said = weight * share
+                most[at] = max(most.get(at, said), said)
+                least[at] = min(least.get(at, said), said)
+        for at, said in most.items():
+            scores[at] += said if said > 0 else least[at]
+    return [score - prior for score, prior in zip(scores, spread.prior, strict=True)]
+
+
+def _relevance(type_: DataType, about: DataType, *, seen: bool) -> float:
     if type_.id == about.id:
         return 1.0
-    if origin in _VALUES and about.id in type_.shapes:
+    if seen and about.id in type_.shapes:
         return 0.5
     family = type_.family or type_.id
     if about.id == family:
@@ -112,12 +153,12 @@ def _relevance(type_: DataType, about: DataType, origin: str) -> float:
 
 
 def _conflict(
-    best: str, strongest: Mapping[tuple[str, str], float], types: Mapping[str, DataType]
+    best: str, strongest: Mapping[str, Mapping[str, float]], types: Mapping[str, DataType]
 ) -> bool:
-    seen = [(w, about) for (origin, about), w in strongest.items() if origin in _VALUES]
+    seen = [(w, about) for o in _VALUES for about, w in strongest.get(o, {}).items()]
     if not seen:
         return False
     weight, about = max(seen)
     if weight < _CONFLICT_FROM:
         return False
-    return _relevance(types[best], types[about], "values") == 0.0
+    return _relevance(types[best], types[about], seen=True) == 0.0

@@ -1,6 +1,7 @@
 """How sensitive: the labels of a column and of a table, each with the rule that set it."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -20,6 +21,8 @@ __all__ = ["Item", "RuleBook", "TableContext", "combine", "contributors", "grade
 
 # What a table's text names at most; the rest is in the columns themselves.
 _NAMED_COLUMNS = 12
+# Of a hundred thousand columns most are understood alike, and share one grading.
+_REMEMBERED = 20_000
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class TableContext(msgspec.Struct, frozen=True):
     terms: frozenset[str] = frozenset()
 
 
+@lru_cache(_REMEMBERED)
 def grade(item: Item, book: RuleBook) -> tuple[Labels, tuple[Ruling, ...]]:
     """Grades one column.
 

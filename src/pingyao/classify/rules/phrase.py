@@ -1,6 +1,7 @@
 """Names and comments as sequences of known terms, in every style they are written in."""
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -27,8 +28,10 @@ class Term(msgspec.Struct, frozen=True):
     state: str = ""
 
 
-class Lexicon(msgspec.Struct, frozen=True):
+class Lexicon(msgspec.Struct, frozen=True, eq=False):
     """The vocabulary, by form: Chinese, English, pinyin initials, full pinyin.
+
+    It is itself alone, never compared by what it holds, so that what it reads can be remembered.
 
     Attributes:
         usual: initials of whole phrases that stand for nothing else in practice.
@@ -59,6 +62,8 @@ class Phrase(msgspec.Struct, frozen=True):
 
 
 _LONGEST_NAME = 200
+# Thousands of tables share most of their column names and comments.
+_REMEMBERED = 50_000
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _RUNS = re.compile(r"[A-Za-z]+|[㐀-鿿]+")
 _ENUMERATION = re.compile(
@@ -96,11 +101,13 @@ def _mended(text: str) -> str:
     return text if _CHANCE.search(mended) else mended
 
 
+@lru_cache(_REMEMBERED)
 def read_comment(comment: str, lexicon: Lexicon) -> Phrase:
     """Understands a column's or table's comment by its leading noun phrase."""
     return _read(head_of_comment(comment), lexicon, prefer_pinyin=False)
 
 
+@lru_cache(_REMEMBERED)
 def read_name(name: str, lexicon: Lexicon, *, prefer_pinyin: bool = False) -> Phrase:
     """Understands a column's or table's name in any of the usual styles."""
     return _read(stem(name), lexicon, prefer_pinyin=prefer_pinyin)

@@ -4,25 +4,30 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pingyao.classify.model import Column, Table
-from pingyao.classify.sources.encoding import Utf8Reader, detect_encoding, open_bytes
+from pingyao.classify.sources.bytes import rows_end
+from pingyao.classify.sources.encoding import (
+    LONGEST_LINE,
+    Utf8Reader,
+    detect_encoding,
+    open_bytes,
+)
 from pingyao.classify.sources.failures import failure, shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import bounded
+from pingyao.classify.sources.limits import bounded, rest
 from pingyao.kernel.errors import Invalid
 
 _DELIMITERS = ",\t;|^\x01"
 _PROBE = 256 * 1024
 _LONGEST_PROBED = 100_000
 _MOST_COLUMNS = 20_000
-# A block must hold at least one whole row; a cell of ten million characters fits.
-_BLOCK = 32 * 1024 * 1024
 _SHOWN_ROWS = 5
-csv.field_size_limit(_BLOCK)
+csv.field_size_limit(LONGEST_LINE)
 
 
 class CsvSource:
@@ -36,51 +41,38 @@ class CsvSource:
 
     def tables(self) -> Iterator[Table]:
         """Yields the file as its one table; a file without a header has ``col_1``, ``col_2``, …"""
-        _, names, _, _ = self._layout()
-        if names:
+        layout = self._layout()
+        if layout.names:
             stem = self._path.name.removesuffix(".gz").rpartition(".")[0]
-            columns = tuple(Column(name) for name in names)
-            yield Table("", stem or self.name, kind="file", columns=columns)
+            columns = tuple(Column(name) for name in layout.names)
+            yield Table("", stem or self.name, "", "file", columns, layout.rows)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-        """Yields all rows as text; raises at the end when rows could not be told into columns."""
-        encoding, _, delimiter, has_header = self._layout()
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields all rows as text; raises at the end when rows could not be told into columns.
+
+        What was read before is skipped by parsing it: only so is it known where a row begins.
+        """
+        return rest(self._all(table, limit), after)
+
+    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
+        layout = self._layout()
         names = [c.name for c in table.columns]
-        odd: list[int] = []
-
-        def on_odd_row(row: pa_csv.InvalidRow) -> str:
-            odd.append(row.number or 0)
-            return "skip"
-
+        rows = _Rows(names, layout.delimiter, skip=int(layout.has_header))
         with open_bytes(self._path) as raw:
-            reader = Utf8Reader(raw, encoding)
+            reader = Utf8Reader(raw, layout.encoding)
             try:
-                stream = pa_csv.open_csv(
-                    pa.PythonFile(reader, mode="r"),
-                    read_options=pa_csv.ReadOptions(
-                        column_names=names,
-                        skip_rows=1 if has_header else 0,
-                        block_size=_BLOCK,
-                        use_threads=False,
-                    ),
-                    parse_options=pa_csv.ParseOptions(
-                        delimiter=delimiter,
-                        newlines_in_values=True,
-                        invalid_row_handler=on_odd_row,
-                    ),
-                    convert_options=pa_csv.ConvertOptions(
-                        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-                    ),
-                )
-                yield from _limited(bounded(stream), limit)
-            except pa.ArrowInvalid as error:
-                if "Empty CSV" not in str(error):
-                    raise self._broken(error) from None
+                yield from _limited(bounded(rows.batches(reader.blocks())), limit)
+            except pa.ArrowInvalid:
+                raise self._broken("行结构不一致") from None
+            except _Endless:
+                raise self._broken("引号没有成对或文件只有一半") from None
             except (OSError, EOFError):
                 raise failure("scan.damaged", self.name) from None
         unpaired = limit is None and reader.quotes % 2 == 1
-        if odd or reader.mended or unpaired:
-            raise self._lost(odd, reader.mended, unpaired)
+        if rows.odd or reader.mended or unpaired:
+            raise self._lost(rows.odd, reader.mended, unpaired)
 
     def fingerprint(self, table: Table) -> str | None:
         """Returns the fingerprint of the file, which all its tables share."""
@@ -90,14 +82,13 @@ class CsvSource:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _layout(self) -> tuple[str, list[str], str, bool]:
-        """Returns the encoding, column names, delimiter and whether the first line is a header."""
+    def _layout(self) -> "_Layout":
+        """Finds out from its beginning how the file is laid out."""
         try:
             encoding = detect_encoding(self._path)
             with open_bytes(self._path) as raw:
-                reader = Utf8Reader(raw, encoding)
-                head = b""
-                while (block := reader.read(_PROBE)) and len(head) < _BLOCK:
+                head, reader = b"", Utf8Reader(raw, encoding)
+                for block in reader.blocks():
                     head += block
                     if len(head) >= _PROBE and b"\n" in head:
                         break
@@ -106,7 +97,7 @@ class CsvSource:
         text = head.decode("utf-8", "replace").replace("\0", "")
         whole = [line for line in text.splitlines() if line][:200]
         if not whole:
-            return encoding, [], ",", False
+            return _Layout(encoding, [], ",", has_header=False)
         lines = [line[:_LONGEST_PROBED] for line in whole]
         delimiter = find_delimiter(lines)
         width = whole[0].count(delimiter) + 1
@@ -120,15 +111,12 @@ class CsvSource:
         first = [cell.strip() for cell in rows[0]]
         has_header = looks_like_header(first, rows[1:])
         names = first if has_header else [f"col_{i}" for i in range(1, len(first) + 1)]
-        return encoding, distinct_names(names), delimiter, has_header
+        packed = self._path.suffix.lower() == ".gz"
+        share = self._path.stat().st_size / reader.consumed
+        rows = None if packed else max(0, round(head.count(b"\n") * share) - has_header)
+        return _Layout(encoding, distinct_names(names), delimiter, has_header, rows)
 
-    def _broken(self, error: pa.ArrowInvalid) -> Invalid:
-        text = str(error)
-        cause = (
-            "引号没有成对或文件只有一半"
-            if "straddling" in text or "EOF" in text
-            else "行结构不一致"
-        )
+    def _broken(self, cause: str) -> Invalid:
         return Invalid(
             "scan.broken_csv",
             f"{shown(self.name)} 中途无法解析：{cause}；此前的行已读入",
@@ -150,6 +138,79 @@ class CsvSource:
             f"{shown(self.name)}：{'；'.join(parts)}",
             "请核对这些行的分隔符、引号与编码后重新导出",
         )
+
+
+class _Layout(NamedTuple):
+    """How a file is laid out.
+
+    Attributes:
+        names: of the columns; none where there is not a line.
+        rows: about how many, by the length of the first lines; None when it is packed.
+    """
+
+    encoding: str
+    names: list[str]
+    delimiter: str
+    has_header: bool
+    rows: int | None = None
+
+
+class _Endless(Exception):
+    """A row has no end within the longest that is held."""
+
+
+class _Rows:
+    """Cuts text into whole rows and parses them, all cells as text.
+
+    Attributes:
+        odd: numbers of the rows that have more or fewer cells than the table; they are left out.
+    """
+
+    def __init__(self, names: list[str], delimiter: str, skip: int) -> None:
+        self.odd: list[int] = []
+        self._names, self._delimiter, self._skip = names, delimiter, skip
+        self._before = 0
+        self._parse = pa_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=self._on_odd
+        )
+        self._convert = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
+            check_utf8=False,  # a reader of blocks has done that
+        )
+
+    def batches(self, blocks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of every block, and at last what follows the last line break."""
+        rest = b""
+        for block in blocks:
+            text = rest + block if rest else block
+            end = rows_end(text, self._delimiter)
+            if end:
+                yield from self._parsed(text[:end])
+            rest = text[end:]
+            if len(rest) > LONGEST_LINE:
+                raise _Endless
+        if rest:
+            yield from self._parsed(rest)
+
+    def _parsed(self, text: bytes) -> Iterator[pa.RecordBatch]:
+        skip, self._skip = self._skip, 0
+        read = pa_csv.ReadOptions(
+            column_names=self._names, skip_rows=skip, block_size=len(text) + 1, use_threads=False
+        )
+        odd = len(self.odd)
+        try:
+            table = pa_csv.read_csv(pa.BufferReader(text), read, self._parse, self._convert)
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                return
+            raise
+        self._before += table.num_rows + len(self.odd) - odd + skip
+        yield from table.to_batches()
+
+    def _on_odd(self, row: pa_csv.InvalidRow) -> str:
+        self.odd.append(self._before + (row.number or 0))
+        return "skip"
 
 
 def find_delimiter(lines: list[str]) -> str:

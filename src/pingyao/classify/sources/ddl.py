@@ -135,9 +135,11 @@ class DdlSource:
         yield from tables.values()
         yield from failed
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields nothing: a dump is read for its metadata only."""
-        del table, limit
+        del table, limit, after
         return iter(())
 
     def close(self) -> None:

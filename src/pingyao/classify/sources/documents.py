@@ -11,6 +11,7 @@ from pingyao.classify.sources.encoding import open_text
 from pingyao.classify.sources.excel import refuse_bombs
 from pingyao.classify.sources.failures import failure
 from pingyao.classify.sources.fingerprints import file_fingerprint
+from pingyao.classify.sources.limits import rest
 
 TEXT = "text"
 _BATCH_ROWS = 4_096
@@ -30,8 +31,13 @@ class DocumentSource:
         """Yields the document."""
         yield Table("", self.name, kind="document", columns=(Column(TEXT),))
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields its paragraphs, of a .docx those in the cells of its tables as well."""
+        return rest(self._all(table, limit), after)
+
+    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         del table
         held: list[str] = []
         for number, text in enumerate(self._paragraphs()):

@@ -102,21 +102,22 @@ class DuckDB:
                         estimated_rows=size,
                     )
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows; a sample is drawn by chance from the whole table."""
         if not table.columns:
             return
         names = [column.name for column in table.columns]
         what, view = named(table), table.kind == "view"
         with self._running(self._patience.table, what, view=view) as cursor:
-            reader = cursor.execute(_select(table, limit)).to_arrow_reader(_VECTOR_ROWS)
+            reader = cursor.execute(_select(table, limit, after)).to_arrow_reader(_VECTOR_ROWS)
             for batch in limits.bounded(reader):
                 yield pa.RecordBatch.from_arrays(batch.columns, names=names)
 
     def fingerprint(self, table: Table) -> str | None:
-        """Returns the fingerprint of the file, which all its tables share."""
-        del table
-        return file_fingerprint(self._path)
+        """Returns the fingerprint of the file, which all its tables share; views may ask the clock."""
+        return None if table.kind == "view" else file_fingerprint(self._path)
 
     def close(self) -> None:
         """Closes the file."""
@@ -153,11 +154,11 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _select(table: Table, limit: int | None) -> str:
+def _select(table: Table, limit: int | None, after: int) -> str:
     items = ", ".join(map(_item, table.columns))
     query = f"SELECT {items} FROM {_quoted(table.schema)}.{_quoted(table.name)}"  # noqa: S608 - identifiers are quoted
     if limit is None:
-        return query
+        return f"{query} OFFSET {int(after)}" if after else query
     if table.kind == "table" and table.estimated_rows:
         percent = 110.0 * limit / table.estimated_rows
         if percent < 100:

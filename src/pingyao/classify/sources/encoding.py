@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from pingyao.classify.sources.bytes import gb18030_to_utf8, is_utf8
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _PROBE = 4 * 1024 * 1024
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 2 * 1024 * 1024
+LONGEST_LINE = 32 * 1024 * 1024
+"""Bytes of a line that are held at once."""
 # Beyond this a compressed file is taken for a bomb.
 _LARGEST_UNPACKED = 1 << 40
 
@@ -31,17 +35,9 @@ def detect_encoding(path: Path) -> str:
         whole.decode("utf-8")
     except UnicodeDecodeError:
         lines = [line for line in whole.split(b"\n") if not line.isascii()]
-        valid = sum(_is_utf8(line) for line in lines)
+        valid = sum(is_utf8(line) for line in lines)
         return "utf-8" if valid * 2 > len(lines) else "gb18030"
     return "utf-8"
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 @contextmanager
@@ -57,67 +53,70 @@ def open_bytes(path: Path) -> Generator[BinaryIO]:
 
 @contextmanager
 def open_text(path: Path) -> Generator[Iterator[str]]:
-    """Opens a text file line by line; bytes its encoding cannot explain become U+FFFD."""
+    """Opens a text file line by line; bytes its encoding cannot explain become U+FFFD.
+
+    Of a line longer than `LONGEST_LINE` one piece after another comes.
+    """
     encoding = detect_encoding(path)
     with open_bytes(path) as raw:
-        yield io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=None)
+        text = io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=None)
+        yield iter(lambda: text.readline(LONGEST_LINE), "")
 
 
-class Utf8Reader(io.RawIOBase):
+class Utf8Reader:
     """A file as UTF-8 bytes, line by line in the encoding each line turns out to have.
 
     Attributes:
+        consumed: bytes of the file read so far.
         mended: lines that were not in the file's encoding and were read in the other one.
         quotes: quotation marks read so far.
     """
 
     def __init__(self, raw: BinaryIO, encoding: str) -> None:
-        super().__init__()
         self._raw = raw
         self._plain = encoding in ("utf-8", "utf-8-sig")
         self._other = "gb18030" if self._plain else "utf-8"
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder("utf-16")() if encoding == "utf-16" else None
-        self._rest = b""
-        self._ready = b""
-        self._unpacked = 0
+        self.consumed = 0
         self.mended = 0
         self.quotes = 0
         if encoding == "utf-8-sig":
             raw.read(len(codecs.BOM_UTF8))
 
-    def readable(self) -> bool:
-        """Tells that it can be read."""
-        return True
+    def blocks(self) -> Iterator[bytes]:
+        """Yields blocks of whole lines; a line longer than `LONGEST_LINE` comes in pieces."""
+        rest = b""
+        while block := self._raw.read(_BLOCK):
+            self.consumed += len(block)
+            if self.consumed > _LARGEST_UNPACKED:
+                break
+            text, rest = rest + block, b""
+            if self._decoder is None and len(text) <= LONGEST_LINE + len(block):
+                end = text.rfind(b"\n") + 1
+                text, rest = text[:end], text[end:]
+            yield self._convert(text)
+        yield self._convert(rest, final=True)
 
-    def read(self, size: int = -1) -> bytes:
-        """Reads up to ``size`` bytes of UTF-8."""
-        while not self._ready:
-            block = self._raw.read(_BLOCK)
-            self._unpacked += len(block)
-            if self._unpacked > _LARGEST_UNPACKED:
-                return b""
-            if not block and not self._rest:
-                return b""
-            self._ready = self._convert(block)
-            self.quotes += self._ready.count(b'"')
-        if size < 0:
-            size = len(self._ready)
-        taken, self._ready = self._ready[:size], self._ready[size:]
-        return taken
+    def _convert(self, block: bytes, *, final: bool = False) -> bytes:
+        converted = self._converted(block, final=final)
+        self.quotes += converted.count(b'"')
+        return converted
 
-    def _convert(self, block: bytes) -> bytes:
+    def _converted(self, block: bytes, *, final: bool) -> bytes:
         if self._decoder is not None:
-            return self._decoder.decode(block, final=not block).encode("utf-8")
-        whole, newline, rest = (self._rest + block).rpartition(b"\n")
-        if not block:
-            whole, newline, rest = self._rest, b"", b""
-        self._rest = rest
-        try:
-            text = (whole + newline).decode("utf-8" if self._plain else self._encoding)
-        except UnicodeDecodeError:
-            return b"\n".join(self._line(line) for line in (whole + newline).split(b"\n"))
-        return whole + newline if self._plain else text.encode("utf-8")
+            try:
+                text = self._decoder.decode(block, final=final)
+            except UnicodeDecodeError:
+                self.mended += 1
+                self._decoder.errors = "replace"
+                text = self._decoder.decode(block, final=final)
+            return text.encode("utf-8")
+        if self._plain and is_utf8(block):
+            return block
+        if not self._plain and (quick := gb18030_to_utf8(block)) is not None:
+            return quick
+        return b"\n".join(self._line(line) for line in block.split(b"\n"))
 
     def _line(self, line: bytes) -> bytes:
         first = "utf-8" if self._plain else self._encoding

@@ -12,6 +12,7 @@ from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources.csv import distinct_names
 from pingyao.classify.sources.failures import failure, shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
+from pingyao.classify.sources.limits import rest
 from pingyao.kernel.errors import Invalid
 
 _BATCH_ROWS = 8_192
@@ -50,8 +51,13 @@ class ExcelSource:
                 columns = tuple(Column(n) for n in header)
                 yield Table(self.name, name, kind="file", columns=columns, estimated_rows=rows)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows below the header; whole numbers as such, dates as ISO text."""
+        return rest(self._all(table, limit), after)
+
+    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         try:
             start, header, _ = self._rows(table.name)
             sheet = self._sheet(table.name)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -69,18 +70,18 @@ class FolderSource:
             finally:
                 source.close()
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Opens the table's file again and yields its rows."""
         path, inner = self._where[table.schema, table.name]
-        source = self._open(path)
-        try:
-            yield from source.batches(inner, limit)
-        finally:
-            source.close()
+        with closing(self._open(path)) as source:
+            yield from source.batches(inner, limit, after)
 
     def fingerprint(self, table: Table) -> str | None:
-        """Returns the fingerprint of the table's file."""
-        return file_fingerprint(self._where[table.schema, table.name][0])
+        """Returns the fingerprint of the table's file; views may ask the clock."""
+        path, inner = self._where[table.schema, table.name]
+        return None if inner.kind == "view" else file_fingerprint(path)
 
     def close(self) -> None:
         """Nothing is held open between tables."""

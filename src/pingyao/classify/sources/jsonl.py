@@ -11,13 +11,13 @@ from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.encoding import open_text
 from pingyao.classify.sources.failures import shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
+from pingyao.classify.sources.limits import rest
 from pingyao.kernel.errors import Invalid
 
 _PROBED_LINES = 2_000
 _BATCH_ROWS = 8_192
 _DEEPEST = 4
 _MOST_COLUMNS = 2_000
-_LONGEST_LINE = 64 * 1024 * 1024
 
 
 class JsonlSource:
@@ -41,8 +41,13 @@ class JsonlSource:
             columns = tuple(Column(n) for n in [*names][:_MOST_COLUMNS])
             yield Table("", self._path.stem, kind="file", columns=columns)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows as text; raises at the end when lines were no objects."""
+        return rest(self._all(table, limit), after)
+
+    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         names = [c.name for c in table.columns]
         known = set(names)
         broken: list[int] = []
@@ -98,7 +103,7 @@ class JsonlSource:
                 if not line.strip():
                     continue
                 try:
-                    value = decode(line) if len(line) <= _LONGEST_LINE else None
+                    value = decode(line)
                 except (msgspec.DecodeError, RecursionError):
                     value = None
                 yield number, _flat(value) if isinstance(value, dict) else None

@@ -8,7 +8,7 @@ import pyarrow as pa
 ROWS = 65_536
 """Rows in a batch, at most."""
 
-BYTES = 64 * 1024 * 1024
+BYTES = 32 * 1024 * 1024
 """Bytes in a batch, at most, unless a single row is larger."""
 
 CELL_CHARACTERS = 16 * 1024 * 1024
@@ -51,6 +51,16 @@ def bounded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             size += piece.nbytes
     if rows:
         yield _joined(held)
+
+
+def rest(batches: Iterable[pa.RecordBatch], after: int) -> Iterator[pa.RecordBatch]:
+    """Yields what comes after so many rows, for sources that can skip only by reading."""
+    for batch in batches:
+        if after >= batch.num_rows:
+            after -= batch.num_rows
+            continue
+        yield batch.slice(after) if after else batch
+        after = 0
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -142,7 +142,9 @@ class MySQL:
             broken = failure("scan.view_broken", f"{schema}.{name}")
             yield Unread(f"{schema}.{name}", broken.code, broken.detail, broken.remedy)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows of one snapshot; a sample is drawn by chance from the whole table.
 
         ``TIMESTAMP`` comes in UTC; dates that are none (``0000-00-00``) come as NULL.
@@ -151,7 +153,7 @@ class MySQL:
             return
         long = [column for column in table.columns if _base(column) in _LONG]
         fields = [_field(column) for column in table.columns if column not in long]
-        query = _select(table, fields, long) + _sample(table, limit)
+        query = _select(table, fields, long) + _sample(table, limit, after)
         shortened = False
         with (
             self._explained(named(table), view=table.kind == "view"),
@@ -330,9 +332,10 @@ def _select(table: Table, fields: list[Field], long: list[Column]) -> str:
     return f"SELECT {', '.join(parts)} FROM {_quoted(table.schema)}.{_quoted(table.name)}"  # noqa: S608 - identifiers are quoted
 
 
-def _sample(table: Table, limit: int | None) -> str:
+def _sample(table: Table, limit: int | None, after: int) -> str:
     if limit is None:
-        return ""
+        # The server passes over rows without sending them, in the order it stores them.
+        return f" LIMIT {2**64 - 1} OFFSET {int(after)}" if after else ""
     share = 1.3 * limit / max(table.estimated_rows or 0, 1)
     # The estimate is rough: draw somewhat more than is needed, stop when there is enough.
     chance = f" WHERE RAND(1) < {share:.9f}" if share < 1 and table.kind == "table" else ""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.failures import failure
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import ROWS, bounded
+from pingyao.classify.sources.limits import ROWS, bounded, rest
 
 
 class ParquetSource:
@@ -33,16 +33,26 @@ class ParquetSource:
         comment = _said(schema.metadata or {})
         yield Table("", self._path.stem, comment, "file", columns, rows)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-        """Yields the rows; of a sample, an equal share from every row group."""
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields the rows; of a sample, an equal share from every row group.
+
+        Row groups that were read before are not even opened.
+        """
         del table
         groups = self._file.num_row_groups
         share = None if limit is None else -(-limit // max(1, groups))
         left = limit
         try:
             for group in range(groups):
-                taken = 0
-                for batch in bounded(self._file.iter_batches(ROWS, row_groups=[group])):
+                rows = self._file.metadata.row_group(group).num_rows
+                if after >= rows:
+                    after -= rows
+                    continue
+                taken, skipped, after = 0, after, 0
+                stream = self._file.iter_batches(ROWS, row_groups=[group])
+                for batch in rest(bounded(stream), skipped):
                     if left is None or share is None:
                         yield batch
                         continue

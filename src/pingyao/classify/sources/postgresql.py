@@ -177,7 +177,9 @@ class PostgreSQL:
                     estimated_rows=rows,
                 )
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows of one snapshot; a sample is drawn from all over the table.
 
         Timestamps with a time zone come in UTC, infinite dates as the years 1 and 9999.
@@ -191,10 +193,10 @@ class PostgreSQL:
             self._session(self._patience.table) as connection,
             connection.cursor() as cursor,
         ):
-            query = _select(table, fields) + _sample(cursor, table, limit)
+            query = _select(table, fields, after) + _sample(cursor, table, limit)
             order = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query).as_string()
             with cursor.copy(order.encode()) as copy:
-                for block in blocks(map(bytes, copy)):
+                for block in blocks(copy):
                     for batch in limits.bounded([parse_rows(block, fields)]):
                         shortened = shortened or cut(batch)
                         yield batch
@@ -244,6 +246,9 @@ class PostgreSQL:
                 "SET TimeZone = 'UTC'",
                 "SET DateStyle = 'ISO'",
                 "SET extra_float_digits = 1",
+                # Rows come in the order they are stored, every time: a scan can go on in a table.
+                "SET synchronize_seqscans = off",
+                "SET max_parallel_workers_per_gather = 0",
             ):
                 connection.execute(statement.encode())
             if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
@@ -335,11 +340,15 @@ def _within(value: str, first: str, last: str) -> str:
     )
 
 
-def _select(table: Table, fields: Iterable[Field]) -> sql.Composed:
+def _select(table: Table, fields: Iterable[Field], after: int) -> sql.Composed:
+    rows = sql.Identifier(table.schema, table.name).as_string()
+    if after:
+        # Skipped inside, before anything is worked out of a row.
+        rows = f"(SELECT * FROM {rows} OFFSET {int(after)}) AS rest"  # noqa: S608 - identifiers are quoted
     return sql.SQL("SELECT {} FROM {}").format(
         # Built by _field from quoted identifiers and constants alone.
         sql.SQL(", ").join(sql.SQL(field.select) for field in fields),  # pyright: ignore[reportArgumentType]
-        sql.Identifier(table.schema, table.name),
+        sql.SQL(rows),  # pyright: ignore[reportArgumentType]
     )
 
 

@@ -71,7 +71,7 @@ class Field(msgspec.Struct, frozen=True):
     type: pa.DataType
 
 
-def parse_rows(text: bytes, fields: list[Field]) -> pa.RecordBatch:
+def parse_rows(text: bytes | bytearray, fields: list[Field]) -> pa.RecordBatch:
     """Parses CSV rows: an unquoted nothing is NULL, a quoted one the empty string.
 
     Text that is not UTF-8 (a database that never declared its encoding) is read as GB18030, and
@@ -80,46 +80,49 @@ def parse_rows(text: bytes, fields: list[Field]) -> pa.RecordBatch:
     Raises:
         pa.ArrowInvalid: when the text does not fit the fields.
     """
-    positions = [str(number) for number in range(len(fields))]
-    wire = [pa.string() if pa.types.is_binary(field.type) else field.type for field in fields]
-    convert = csv.ConvertOptions(
-        column_types=dict(zip(positions, wire, strict=True)),
-        null_values=[""],
-        true_values=["t"],
-        false_values=["f"],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
     try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        text = decoded(text).encode()
-    table = csv.read_csv(
-        pa.BufferReader(text),
-        csv.ReadOptions(column_names=positions, use_threads=False, block_size=len(text) + 1),
-        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert,
-    )
-    arrays = [column.combine_chunks() for column in table.columns]
+        columns = _parsed(text, fields)
+    except pa.ArrowInvalid:
+        mended = decoded(text).encode()
+        if mended == text:
+            raise
+        columns = _parsed(mended, fields)
     arrays = [
         _unhexed(array) if pa.types.is_binary(field.type) else array
-        for array, field in zip(arrays, fields, strict=True)
+        for array, field in zip(columns, fields, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[field.name for field in fields])
 
 
-def blocks(rows: Iterable[bytes]) -> Iterator[bytes]:
-    """Joins pieces of text into blocks of about `BLOCK_BYTES` and at most `limits.ROWS` pieces."""
-    held: list[bytes] = []
-    size = 0
-    for row in rows:
-        held.append(row)
-        size += len(row)
-        if size >= BLOCK_BYTES or len(held) >= limits.ROWS:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+def _parsed(text: bytes | bytearray, fields: list[Field]) -> list[pa.Array]:
+    positions = [str(number) for number in range(len(fields))]
+    wire = [pa.string() if pa.types.is_binary(field.type) else field.type for field in fields]
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        csv.ReadOptions(column_names=positions, use_threads=False, block_size=len(text) + 1),
+        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        csv.ConvertOptions(
+            column_types=dict(zip(positions, wire, strict=True)),
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return [column.combine_chunks() for column in table.columns]
+
+
+def blocks(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytearray]:
+    """Joins pieces of text into blocks of about `BLOCK_BYTES`."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= BLOCK_BYTES:
+            yield block
+            block = bytearray()
+    if block:
+        yield block
 
 
 def cut(batch: pa.RecordBatch) -> bool:
@@ -135,7 +138,7 @@ def _longest(column: pa.Array) -> int:
     return compute.call_function("max", [lengths]).as_py() or 0
 
 
-def decoded(text: bytes) -> str:
+def decoded(text: bytes | bytearray) -> str:
     """Decodes UTF-8, or else GB18030; of what is neither, the unreadable becomes U+FFFD."""
     for encoding in ("utf-8", "gb18030"):
         try:

@@ -106,9 +106,11 @@ class Spark:
             except PingyaoError as error:
                 yield Unread(f"{schema}.{name}", error.code, error.detail, error.remedy)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Raises: rows stay where they are."""
-        del limit
+        del limit, after
         raise failure("spark.rows_stay", named(table))
 
     def sum_up(self, table: Table, limit: int | None) -> Part:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -67,6 +67,7 @@ class SQLite:
         self.name = path.name
         self._path = path.resolve()
         self._patience = patience
+        self._idle: list[tuple[_Stamp, sqlite3.Connection]] = []
         if not path.exists():
             raise failure("scan.no_such_file", self.name)
         if not path.is_file():
@@ -88,7 +89,9 @@ class SQLite:
                     why = _explain(error, name, view=kind == "view")
                     yield Unread(name, why.code, why.detail, why.remedy)
 
-    def batches(self, table: Table, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, table: Table, limit: int | None = None, after: int = 0
+    ) -> Iterator[pa.RecordBatch]:
         """Yields the rows of one snapshot; a sample is spread evenly by row number.
 
         A column whose cells are not all of one kind comes as text, from the first batch on.
@@ -101,59 +104,95 @@ class SQLite:
             scope = _quoted(table.name) + _sample(connection, table, limit)
             types = _stored_types(connection, table, scope)
             query = f"select {', '.join(map(_item, table.columns, types))} from {scope}"  # noqa: S608 - identifiers are quoted
+            if after:
+                query += f" limit -1 offset {int(after)}"
             yield from limits.bounded(_fetched(connection.execute(query), table, types))
 
     def fingerprint(self, table: Table) -> str | None:
-        """Returns the fingerprint of the file, which all its tables share."""
-        del table
-        return file_fingerprint(self._path)
+        """Returns the fingerprint of the file, which all its tables share; views may ask the clock."""
+        return None if table.kind == "view" else file_fingerprint(self._path)
 
     def close(self) -> None:
-        """Nothing stays open between two reads."""
+        """Closes the file."""
+        while self._idle:
+            self._idle.pop()[1].close()
 
     @contextmanager
     def _reading(
         self, seconds: int, what: str, *, view: bool = False
     ) -> Generator[sqlite3.Connection]:
-        immutable = self._untouched_log()
         before = self._stamp()
-        uri = f"file:{quote(str(self._path))}?mode=ro" + ("&immutable=1" if immutable else "")
         deadline = time.monotonic() + seconds
         try:
-            connection = sqlite3.connect(
-                uri,
-                uri=True,
-                timeout=self._patience.lock,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            connection = self._lend(before)
             try:
-                connection.text_factory = bytes
-                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.BYTES)
                 connection.set_progress_handler(lambda: time.monotonic() > deadline, _TICK)
-                connection.execute("pragma query_only = on")
-                connection.execute("pragma trusted_schema = off")
                 yield connection
-            finally:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+            except BaseException:
                 connection.close()
+                raise
+            self._take_back(before, connection)
         except sqlite3.Error as error:
             raise _explain(error, what, view=view) from None
-        if immutable and before != self._stamp():
+        if before.immutable and before != self._stamp():
             raise failure("scan.file_changed", what)
 
-    def _untouched_log(self) -> bool:
-        """Tells whether the file is in WAL mode and nobody has it open: no log lies beside it.
+    def _lend(self, stamp: "_Stamp") -> sqlite3.Connection:
+        """Opens the file, unless it is open still and nobody has touched it since.
 
-        Opened the ordinary way, SQLite would create that log, in a directory that is not ours.
+        With thousands of tables, reading the schema anew for each would cost more than the rows.
         """
+        while self._idle:
+            known, connection = self._idle.pop()
+            if known == stamp:
+                return connection
+            connection.close()
+        uri = f"file:{quote(str(self._path))}?mode=ro"
+        connection = sqlite3.connect(
+            uri + ("&immutable=1" if stamp.immutable else ""),
+            uri=True,
+            timeout=self._patience.lock,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.text_factory = bytes
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 * limits.CELL_CHARACTERS)
+            connection.execute("pragma query_only = on")
+            connection.execute("pragma trusted_schema = off")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take_back(self, stamp: "_Stamp", connection: sqlite3.Connection) -> None:
+        # Where somebody keeps a log beside the file, to hold it open would keep the log there.
+        if stamp.log:
+            connection.close()
+        else:
+            self._idle.append((stamp, connection))
+
+    def _stamp(self) -> "_Stamp":
         with self._path.open("rb") as file:
             header = file.read(20)
-        return header[18:20] == b"\2\2" and not Path(f"{self._path}-wal").exists()
+            state = os.fstat(file.fileno())
+        log = Path(f"{self._path}-wal").exists()
+        # In WAL mode with no log beside it, nobody has the file open. Opened the ordinary way,
+        # SQLite would create that log, in a directory that is not ours.
+        immutable = header[18:20] == b"\2\2" and not log
+        return _Stamp(state.st_ino, state.st_size, state.st_mtime_ns, log, immutable)
 
-    def _stamp(self) -> tuple[int, int, int, bool]:
-        state = self._path.stat()
-        written = Path(f"{self._path}-wal").exists()
-        return state.st_ino, state.st_size, state.st_mtime_ns, written
+
+class _Stamp(NamedTuple):
+    """What tells that a file is still the one it was, and how it is to be opened."""
+
+    inode: int
+    size: int
+    modified_ns: int
+    log: bool
+    immutable: bool
 
 
 def _explain(error: sqlite3.Error, what: str, *, view: bool) -> PingyaoError:

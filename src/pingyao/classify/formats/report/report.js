@@ -76,7 +76,7 @@ function detail(r) {
   first.append(make("div", "", r[6] || W.book), make("div", "", r[3]));
   const guesses = x.guesses.map(g => { const li = make("li"), m = make("span", "meter"); m.style.width = Math.round(g[1] * 160) + "px"; li.append(m, document.createTextNode(`${typeName(g[0])} ${Math.round(g[1] * 100)}%`)); return li; });
   const rulings = x.rulings.map(g => { const q = D.rules[g], li = make("li", "", q[0] + " "); li.append(make("span", q[2] ? "tag" : "tag warn", q[1])); return li; });
-  box.replaceChildren(head, first, part(W.drift, x.drift.map(d => item(d[lang === "zh" ? 0 : 1]))), part(W.evidence, x.why.map(w => item(typeName(w[0]) + (lang === "zh" ? "：" + w[1] : ": " + w[2])))), part(W.guesses, guesses),
+  box.replaceChildren(head, first, part(W.drift, x.drift.map(d => item(d[lang === "zh" ? 0 : 1]))), part(W.evidence, x.why.map(n => D.reasons[n]).map(w => item(typeName(w[0]) + (lang === "zh" ? "：" + w[1] : ": " + w[2])))), part(W.guesses, guesses),
     part(W.findings, x.findings.map(f => item(`${typeName(f[0])} ${W.ofRows(f[1], f[2])}${f[4] === null ? "" : W.valid(f[4], f[3])}`))), part(W.rulings, rulings));
   box.showModal();
 }
