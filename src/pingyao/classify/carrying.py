@@ -32,6 +32,8 @@ def software() -> str:
     data = room.joinpath("data")
     parts = [room.joinpath(p) for p in ("reading.py", "rules/texts.py", "rules/values", "sources")]
     parts += [data.joinpath(p) for p in ("values.json", "texts.txt")]
+    shared = files("pingyao.platform")
+    parts += [shared.joinpath(p) for p in ("checks.py", "lanes.py", "spans.py")]
     digest = hashlib.sha256(b"".join(text for part in parts for text in _texts(part)))
     return f"{version('pingyao')} {digest.hexdigest()[:32]}"
 
