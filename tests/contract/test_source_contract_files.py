@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingyao.classify.model import Table, Unread
+from pingyao.classify.sources import limits
 from pingyao.classify.sources.open import open_path
 from pingyao.kernel.errors import Invalid, PingyaoError
 
@@ -289,3 +290,23 @@ def test_the_number_of_rows_is_guessed_from_the_first(tmp_path: Path, encoding: 
     (table,) = open_path(path).tables()
     assert isinstance(table, Table)
     assert table.estimated_rows == pytest.approx(300_000, rel=0.1)
+
+
+def test_parquet_is_decoded_in_pieces_and_bytes_are_cut(tmp_path: Path) -> None:
+    picture = b"\x89PNG" + bytes(range(256)) * 500
+    rows = 200
+    columns = {
+        "编号": range(rows),
+        "照片": [picture, None] * (rows // 2),
+        "说明": ["长" * 50_000] * rows,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", use_dictionary=False)
+    source = open_path(tmp_path / "t.parquet")
+    (table,) = source.tables()
+    assert isinstance(table, Table)
+    batches = [*source.batches(table)]
+    assert max(b.nbytes for b in batches) <= limits.BYTES
+    whole = pa.Table.from_batches(batches).to_pydict()
+    assert whole["编号"] == [*range(rows)]
+    assert whole["照片"] == [picture[: limits.BINARY_BYTES], None] * (rows // 2)
+    assert whole["说明"] == ["长" * 50_000] * rows

@@ -1,15 +1,21 @@
-"""Parquet files, one row group after another."""
+"""Parquet files, one row group after another, a page of each column at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from pingyao.classify.model import Column, Table
 from pingyao.classify.sources.failures import failure
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import ROWS, bounded, rest
+from pingyao.classify.sources.limits import BINARY_BYTES, ROWS, bounded, rest
+
+_AT_ONCE = 8 * 1024 * 1024
+"""Bytes decoded at once, of all columns together, by what the file says of their size."""
+_PIECE = 64 * 1024
+"""Bytes read from the file at once, of one column."""
 
 
 class ParquetSource:
@@ -21,7 +27,8 @@ class ParquetSource:
         self.name = path.name
         self._path = path
         try:
-            self._file = pq.ParquetFile(path)
+            # Otherwise Arrow holds a whole row group, as large as whoever wrote the file liked.
+            self._file = pq.ParquetFile(path, buffer_size=_PIECE, pre_buffer=False)
         except (pa.ArrowInvalid, OSError):
             raise failure("scan.damaged", self.name) from None
 
@@ -46,13 +53,15 @@ class ParquetSource:
         left = limit
         try:
             for group in range(groups):
-                rows = self._file.metadata.row_group(group).num_rows
+                facts = self._file.metadata.row_group(group)
+                rows = facts.num_rows
                 if after >= rows:
                     after -= rows
                     continue
                 taken, skipped, after = 0, after, 0
-                stream = self._file.iter_batches(ROWS, row_groups=[group])
-                for batch in rest(bounded(stream), skipped):
+                step = min(ROWS, share or ROWS, rows * _AT_ONCE // max(1, facts.total_byte_size))
+                stream = self._file.iter_batches(max(1, step), row_groups=[group])
+                for batch in rest(bounded(map(_shortened, stream)), skipped):
                     if left is None or share is None:
                         yield batch
                         continue
@@ -72,6 +81,17 @@ class ParquetSource:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _shortened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns a batch with no more of its binary values than tells what they are."""
+    columns = [
+        compute.call_function("binary_slice", [c], compute.SliceOptions(0, BINARY_BYTES))
+        if pa.types.is_binary(c.type) or pa.types.is_large_binary(c.type)
+        else c
+        for c in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _comment(field: pa.Field) -> str:
