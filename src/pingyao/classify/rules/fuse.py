@@ -1,11 +1,12 @@
 """Fuses evidence as log-odds into a posterior over data types, and knows when to abstain."""
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pingyao.classify.model import Evidence, Guess
 
@@ -68,19 +69,18 @@ def decide(evidence: Iterable[Evidence], types: Vocabulary) -> Decision:
         return Decision("other", 0.0, True, (), False)
     spread = _spread(types)
     scores = _scores(strongest, spread)
-    top = max(scores)
-    powers = [math.exp(score - top) for score in scores]
-    total = sum(powers)
-    shares = dict(zip(types, [power / total for power in powers], strict=True))
-    families: dict[str, float] = {}
-    for share, family in zip(shares.values(), spread.families, strict=True):
-        families[family] = families.get(family, 0.0) + share
-    family = max(families, key=lambda f: (families[f], f))
+    powers = np.exp(scores - scores.max())
+    powers /= powers.sum()
+    by_family = np.bincount(spread.family_of, powers)
+    # Of families equally likely the last in the alphabet's order.
+    at = len(by_family) - 1 - int(by_family[::-1].argmax())
+    family = spread.families[at]
+    shares = dict(zip(spread.ids, powers.tolist(), strict=True))
     best = max(spread.members[family], key=lambda m: (shares[m], m == family))
-    ranked = sorted(spread.alphabetical, key=shares.__getitem__, reverse=True)
-    guesses = tuple(Guess(id_, round(shares[id_], 4)) for id_ in ranked[:_GUESSES])
+    ranked = (-powers).argsort(kind="stable")[:_GUESSES].tolist()
+    guesses = tuple(Guess(spread.ids[i], round(shares[spread.ids[i]], 4)) for i in ranked)
     conflict = _conflict(best, strongest, types)
-    confidence = round(families[family], 4)
+    confidence = round(float(by_family[at]), 4)
     return Decision(best, confidence, conflict or confidence < ASSERTED_FROM, guesses, conflict)
 
 
@@ -88,55 +88,55 @@ class _Spread(NamedTuple):
     """How far what is said of one type reaches, worked out once for a vocabulary.
 
     Attributes:
-        families: of each type, in the vocabulary's order.
+        ids: the types in the alphabet's order, by which those equally likely are ordered.
+        families: in the alphabet's order; ``family_of`` is the position of each type's.
         members: of each family.
         prior: what to take off each type's score: families are equally likely beforehand, however
             many members the vocabulary gives them.
-        reach: by whether values say it and of which type they do, the types it bears upon, by
-            position, with its share for each.
-        alphabetical: the types, by which those equally likely are ordered.
+        reach: by whether values say it and of which type they do, its share for every type.
     """
 
+    ids: tuple[str, ...]
     families: tuple[str, ...]
+    family_of: NDArray[np.intp]
     members: Mapping[str, tuple[str, ...]]
-    prior: tuple[float, ...]
-    reach: Mapping[tuple[bool, str], tuple[tuple[int, float], ...]]
-    alphabetical: tuple[str, ...]
+    prior: NDArray[np.float64]
+    reach: Mapping[tuple[bool, str], NDArray[np.float64]]
 
 
 @lru_cache(maxsize=4)
 def _spread(types: Vocabulary) -> _Spread:
-    families = tuple(t.family or t.id for t in types.values())
-    members: dict[str, tuple[str, ...]] = {}
-    for id_, family in zip(types, families, strict=True):
-        members[family] = (*members.get(family, ()), id_)
+    ids = tuple(sorted(types))
+    homes = [types[id_].family or id_ for id_ in ids]
+    families = tuple(sorted(set(homes)))
+    members = {f: tuple(i for i in types if (types[i].family or i) == f) for f in families}
     reach = {
-        (seen, about.id): tuple(
-            (at, share)
-            for at, type_ in enumerate(types.values())
-            if (share := _relevance(type_, about, seen=seen))
-        )
+        (seen, about.id): np.array([_relevance(types[id_], about, seen=seen) for id_ in ids])
         for about in types.values()
         for seen in (False, True)
     }
-    prior = tuple(math.log(len(members[f])) for f in families)
-    return _Spread(families, members, prior, reach, tuple(sorted(types)))
+    return _Spread(
+        ids=ids,
+        families=families,
+        family_of=np.array([families.index(home) for home in homes]),
+        members=members,
+        prior=np.log([len(members[home]) for home in homes]),
+        reach=reach,
+    )
 
 
-def _scores(strongest: Mapping[str, Mapping[str, float]], spread: _Spread) -> list[float]:
+def _scores(strongest: Mapping[str, Mapping[str, float]], spread: _Spread) -> NDArray[np.float64]:
     """Adds, per origin, the strongest thing said of each type, its family or its shape."""
-    scores = [0.0] * len(spread.prior)
+    scores = -spread.prior
     for origin, weights in strongest.items():
-        most: dict[int, float] = {}
-        least: dict[int, float] = {}
-        for about, weight in weights.items():
-            for at, share in spread.reach[origin in _VALUES, about]:
-                said = weight * share
-                most[at] = max(most.get(at, said), said)
-                least[at] = min(least.get(at, said), said)
-        for at, said in most.items():
-            scores[at] += said if said > 0 else least[at]
-    return [score - prior for score, prior in zip(scores, spread.prior, strict=True)]
+        seen = origin in _VALUES
+        said = [spread.reach[seen, about] * weight for about, weight in weights.items()]
+        if len(said) == 1:
+            scores += said[0]
+        elif said:
+            most = np.maximum.reduce(said)
+            scores += np.where(most > 0, most, np.minimum.reduce(said))
+    return scores
 
 
 def _relevance(type_: DataType, about: DataType, *, seen: bool) -> float:

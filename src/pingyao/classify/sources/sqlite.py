@@ -27,7 +27,7 @@ _NUMERIC_AT_A_TIME = 400
 """Columns whose stored types are asked in one statement: it has four results for each."""
 _EXACT = 2**53
 """Whole numbers below this are exact as floating point."""
-_FIRST_ROWS, _MOST_ROWS = 64, 8192
+_FIRST_ROWS, _MOST_ROWS = 128, 8192
 _FETCH_BYTES = 8 * 1024 * 1024
 _TICK = 200_000
 """Steps of SQLite's machine between two looks at the clock."""

@@ -40,12 +40,11 @@ def as_text(array: pa.Array) -> Text:
         words = np.frombuffer(array.buffers()[1], np.int64)[::2]
         written = numbers.fixed(words[array.offset : array.offset + len(array)], kind.scale)
         return Text(*written, validity, array.offset)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        text = array.cast(pa.large_binary())
-    else:
-        text = _strings(array)
+    short = pa.types.is_string(kind) or pa.types.is_binary(kind)
+    text = array if short or pa.types.is_large_binary(kind) else _strings(array)
     bits, offsets, data = text.buffers()
-    cuts = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    cuts = np.frombuffer(offsets or bytes(8), np.int32 if short else np.int64)
+    cuts = cuts[text.offset : text.offset + len(text) + 1].astype(np.int64, copy=False)
     held = np.frombuffer(data if data is not None else b"", np.uint8)
     return Text(held, cuts, bits if text.null_count else None, text.offset)
 

@@ -70,7 +70,9 @@ def findings(p: Profile) -> tuple[Finding, ...]:
     Numbers that only look like a card's, or like any code in a column of numbers, are passed over
     when no more of them fit their check than would by chance.
     """
-    result = [f for i, type_ in enumerate(SPANS) if (f := _finding(p, type_, WHOLES[i]))]
+    kinds = zip(SPANS, WHOLES, strict=True)
+    seen = [(t, counter) for t, counter in kinds if t in p.spans or counter in p.counts]
+    result = [f for t, counter in seen if (f := _finding(p, t, counter))]
     return tuple(sorted(result, key=lambda f: f.type))
 
 
