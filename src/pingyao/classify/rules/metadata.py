@@ -393,11 +393,11 @@ def _headed(
             if last.head in rule.head and before[-1].type in rule.types:
                 return before[-1].type, 1.0, "direct"
     everything = frozenset(e for t in body for e in t.entities)
+    rules = [rule for rule in grammar.compose if last.head in rule.head]
     for term in (*reversed(before), last):
-        for rule in grammar.compose:
+        for rule in rules:
             if (
-                last.head in rule.head
-                and rule.near & term.entities
+                rule.near & term.entities
                 and (not rule.col or rule.col & everything)
                 and (not rule.subject or subject in rule.subject)
                 and (not rule.table or rule.table & context.themes)

@@ -216,7 +216,7 @@ class _Rows:
 def find_delimiter(lines: list[str]) -> str:
     """Returns the delimiter that cuts most lines into the same number of cells, more than one."""
     best, score = ",", 0.0
-    for delimiter in _DELIMITERS:
+    for delimiter in filter("".join(lines).__contains__, _DELIMITERS):
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
         width, hits = widths.most_common(1)[0]
         share = hits / sum(widths.values()) * (1 + min(width, 50) / 1000)
