@@ -1,8 +1,10 @@
 """What a measurement says, and how a measured process is run."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -24,3 +26,12 @@ def measured(module: str, *arguments: str, python: str = sys.executable) -> dict
         [python, "-m", module, *arguments], check=True, stdout=subprocess.PIPE, text=True
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak() -> float:
+    """Returns the most memory this process held so far, in MB.
+
+    Not the kernel's ``ru_maxrss``: that begins with what the parent held when it started us.
+    """
+    held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    return int(held[1]) / 1024 if held else float("nan")

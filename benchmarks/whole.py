@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.rows import Row, measured
+from benchmarks.rows import Row, measured, peak
 from benchmarks.table import write_parquet
 
 _SIZES = (1_000_000, 10_000_000, 30_000_000)
@@ -46,10 +46,7 @@ def main(path: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     scan(open_source(path), knowledge)
     spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
-    # Not what getrusage tells: that counts the process it was forked from as well.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({**spent, "peak": peak}))
+    print(json.dumps({**spent, "peak": peak()}))
 
 
 if __name__ == "__main__":
