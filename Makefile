@@ -29,7 +29,7 @@ demo: $(BIN)/.installed
 
 test: lint $(BIN)/.spark
 	sh deploy/test-servers.sh
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bundle: $(BIN)/.installed
 	sh deploy/bundle.sh dist
