@@ -80,7 +80,15 @@ def decide(evidence: Iterable[Evidence], types: Vocabulary) -> Decision:
     ranked = (-powers).argsort(kind="stable")[:_GUESSES].tolist()
     guesses = tuple(Guess(spread.ids[i], round(shares[spread.ids[i]], 4)) for i in ranked)
     conflict = _conflict(best, strongest, types)
-    confidence = round(float(by_family[at]), 4)
+    held = float(by_family[at])
+    sure = _sure(strongest)
+    general = {id_ for id_, t in types.items() if sure in t.shapes} if sure else set[str]()
+    if general and (best in general or family == (types[sure].family or sure)):
+        # 证件号码 whose values are ID numbers is a column of ID numbers: both speak for it.
+        together = {family, types[sure].family or sure, *general} & set(spread.families)
+        held = sum(float(by_family[spread.families.index(f)]) for f in together)
+        best = sure if best in general else best
+    confidence = round(min(held, 1.0), 4)
     return Decision(best, confidence, conflict or confidence < ASSERTED_FROM, guesses, conflict)
 
 
@@ -152,13 +160,15 @@ def _relevance(type_: DataType, about: DataType, *, seen: bool) -> float:
     return 0.0
 
 
+def _sure(strongest: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns the type that values are sure of, empty when they are not."""
+    seen = [(w, about) for o in _VALUES for about, w in strongest.get(o, {}).items()]
+    weight, about = max(seen, default=(0.0, ""))
+    return about if weight >= _CONFLICT_FROM else ""
+
+
 def _conflict(
     best: str, strongest: Mapping[str, Mapping[str, float]], types: Mapping[str, DataType]
 ) -> bool:
-    seen = [(w, about) for o in _VALUES for about, w in strongest.get(o, {}).items()]
-    if not seen:
-        return False
-    weight, about = max(seen)
-    if weight < _CONFLICT_FROM:
-        return False
-    return _relevance(types[best], types[about], seen=True) == 0.0
+    sure = _sure(strongest)
+    return sure != "" and _relevance(types[best], types[sure], seen=True) == 0.0
