@@ -29,6 +29,10 @@ _COMMANDS = {
         "pingyao.app.ledger:app",
         "存证账本：登记、取证、核验、检查 · the evidence ledger",
     ),
+    "lifecycle": (
+        "pingyao.app.lifecycle:app",
+        "留存、删除与销毁、导出审批、生命周期评估 · retention, destruction, approvals",
+    ),
     "protect": (
         "pingyao.app.protect:app",
         "保护数据：按用途与级别给出方案，执行并证明 · protect data",

@@ -10,6 +10,7 @@ from pingyao.kernel.errors import Invalid
 
 _PREFIX = "PINGYAO_"
 _FILE = "PINGYAO_CONFIG"
+_LISTS = ("packs", "policies", "lifecycle")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ledger: folder of the evidence log; empty while there is none, and events wait.
         member: the institution's name in its entries; empty for the log's own.
         policies: the institution's own policy packs for protection, files or directories.
+        lifecycle: its own packs of retention, approvals and controls, files or directories.
     """
 
     database_url: str = ""
@@ -30,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: str = ""
     member: str = ""
     policies: tuple[str, ...] = ()
+    lifecycle: tuple[str, ...] = ()
 
 
 def load_settings() -> Settings:
@@ -55,7 +58,7 @@ def load_settings() -> Settings:
     for name in Settings.__struct_fields__:
         given = os.environ.get(_PREFIX + name.upper())
         if given:
-            values[name] = given.split(os.pathsep) if name in ("packs", "policies") else given
+            values[name] = given.split(os.pathsep) if name in _LISTS else given
     try:
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

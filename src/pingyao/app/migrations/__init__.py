@@ -4,7 +4,13 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from pingyao.app.migrations import v0001_catalogue, v0002_readings, v0003_vault, v0004_evidence
+from pingyao.app.migrations import (
+    v0001_catalogue,
+    v0002_readings,
+    v0003_vault,
+    v0004_evidence,
+    v0006_lifecycle,
+)
 from pingyao.kernel.errors import Conflict
 
 _STEPS = (
@@ -12,6 +18,7 @@ _STEPS = (
     v0002_readings.upgrade,
     v0003_vault.upgrade,
     v0004_evidence.upgrade,
+    v0006_lifecycle.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)

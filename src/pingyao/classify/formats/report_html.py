@@ -1,12 +1,9 @@
 """The report as one page that stands alone: charts, every column, every reason, offline."""
 
-import base64
-import hashlib
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-import msgspec
 
 from pingyao.classify.formats.words import (
     COVERAGE,
@@ -22,31 +19,22 @@ from pingyao.classify.formats.words import (
 from pingyao.classify.model import ScanResult, Verdict
 from pingyao.classify.rules.summary import hidden, is_candidate, summarise
 from pingyao.platform.files import write_atomically
+from pingyao.platform.pages import content_policy, data_island, echarts
 
 _PARTS = files("pingyao.classify.formats").joinpath("report")
 
 
 def write_html(result: ScanResult, path: Path) -> None:
     """Writes the page; it asks the network for nothing and shows no data value."""
-    css, script = _part("report.css"), _part("report.js")
-    echarts = _PARTS.joinpath("echarts").joinpath("echarts.min.js").read_text("utf-8")
-    # Charts set styles on elements, which a hash cannot cover; scripts run by hash only.
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-        f"form-action 'none'; script-src {_hash(echarts)} {_hash(script)}"
-    )
+    css, script, charts = _part("report.css"), _part("report.js"), echarts()
+    policy = content_policy(charts, script)
     page = jinja2.Environment(autoescape=False).from_string(_part("report.html.j2"))  # noqa: S701 - our own parts; the data is escaped below
-    text = page.render(policy=policy, css=css, echarts=echarts, script=script, data=_data(result))
+    text = page.render(policy=policy, css=css, echarts=charts, script=script, data=_data(result))
     write_atomically(path, text.encode("utf-8"))
 
 
 def _part(name: str) -> str:
     return _PARTS.joinpath(name).read_text("utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def _data(result: ScanResult) -> str:
@@ -79,10 +67,7 @@ def _data(result: ScanResult) -> str:
             (visible(u.where, 300), u.detail, u.remedy, str(u.rows_read)) for u in result.unread
         ],
     }
-    text = msgspec.json.encode(shown).decode()
-    for mark, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(mark, escaped)
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return data_island(shown)
 
 
 def _about(result: ScanResult) -> dict[str, str]:
