@@ -647,7 +647,6 @@ def cases(
 ) -> None:
     """列出删除、销毁与导出的申请及其状态。"""
     from pingyao.protect import store
-    from pingyao.protect.lifecycle_model import Export
     from pingyao.protect.rules.cases import STATES, state
 
     with open_catalogue(db).connect() as connection:
@@ -656,10 +655,10 @@ def cases(
         _dump([{"case": c, "state": state(c)} for c in found])
         return
     print_table(
-        ("编号", "种类", "数据集", "级别", "申请人", "申请时间", "状态"),
+        ("编号", "数据集", "级别", "申请人", "日期", "状态"),
         [
-            (c.id, "导出" if isinstance(c.body, Export) else "删除销毁", c.body.source, str(c.body.level),
-             c.requester, f"{c.requested_at.astimezone():%Y-%m-%d %H:%M}", STATES[state(c)])
+            (c.id, c.body.source, str(c.body.level), c.requester,
+             f"{c.requested_at.astimezone():%Y-%m-%d}", STATES[state(c)])
             for c in found
         ],
     )  # fmt: skip

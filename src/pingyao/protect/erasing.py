@@ -123,10 +123,11 @@ def file_facts(path: Path) -> Facts:
         raise Invalid(
             "erase.bad_file", f"{path.name} 无法读取或是符号链接", "请给出文件本身的路径"
         ) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise Invalid("erase.bad_file", f"{path.name} 不是普通文件", "请逐个文件申请")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise Invalid("erase.bad_file", f"{path.name} 不是普通文件", "请逐个文件申请")
         if status.st_nlink > 1:
             raise Invalid(
                 "erase.linked", f"{path.name} 另有 {status.st_nlink - 1} 个硬链接，删去其一内容仍在",

@@ -116,8 +116,8 @@ class Due(msgspec.Struct, frozen=True):
     """Whether a holding is due for deletion.
 
     Attributes:
-        status: ``due``; ``keep``; ``hold`` (suspended); ``conflict`` (must be kept longer than it
-            may be); ``no_start`` (a period's beginning is not registered); ``no_rule``.
+        status: ``due``; ``keep``; ``hold`` (suspended); ``conflict`` (some of it must
+            go while the rest must be kept); ``no_start`` (a period's beginning is not registered); ``no_rule``.
         due_on: when it becomes due, where that can be told.
         cutoff: what was triggered on or before this day has been kept long enough.
     """

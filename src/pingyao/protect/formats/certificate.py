@@ -180,7 +180,7 @@ th{font-weight:700;width:7em;background:#f6f6f6}
 <p><b>须知：</b>{{ limit }}。</p>
 <table class="signs"><tr><th>事项</th><th>办理人</th><th>时间</th><th>签名算法</th><th>公钥指纹</th></tr>
 {% for act, who, at, algorithm, key in signed %}<tr><td>{{ act }}</td><td>{{ who }}</td><td>{{ at }}</td><td>{{ algorithm }}</td><td><code>{{ key }}</code></td></tr>{% endfor %}</table>
-<div class="hands"><div><b>审批人</b>{{ approvers[0] }}</div><div><b>审批人</b>{{ approvers[1] }}</div><div><b>销毁人</b>{{ executor }}</div><div><b>监督人</b>{{ supervisor }}</div></div>
+<div class="hands"><div><b>审批人</b>{{ approvers[0] }}</div><div><b>审批人</b>{{ approvers[1] }}</div><div><b>{{ "销毁人" if end == "销毁" else "执行人" }}</b>{{ executor }}</div><div><b>监督人</b>{{ supervisor }}</div></div>
 <p class="on">{{ on.year }} 年 {{ on.month }} 月 {{ on.day }} 日</p>
 <p class="note">以上各步均有本人密钥的数字签名，存于 {{ json }}（SHA-256 {{ sha256 }}），可用 pingyao lifecycle check 离线核验；公钥指纹请与登记簿核对。所用为软件密钥，不是经认证的密码模块；是否足以代替手写签名由机构认定。</p>
 </main></body></html>

@@ -13,7 +13,7 @@ STATUS = {
     "due": "到期应删",
     "keep": "留存期内",
     "hold": "暂缓删除",
-    "conflict": "规则冲突",
+    "conflict": "部分应删",
     "no_start": "起算日未登记",
     "no_rule": "无规则",
 }

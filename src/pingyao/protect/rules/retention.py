@@ -71,9 +71,9 @@ def due(
     elif None in keep or not (known or most):
         missing = sorted({s.trigger for s in found if starts[s.id] is None})
         status, why = "no_start", f"起算日未登记：{'、'.join(missing)}"
-    elif keep_until is not None and delete_by is not None and delete_by < keep_until:
+    elif keep_until is not None and delete_by is not None and delete_by <= today < keep_until:
         status = "conflict"
-        why = f"至少须留存到 {keep_until}，又不得超过 {delete_by}，请机构裁定"
+        why = f"须留存到 {keep_until}，而其中部分数据应于 {delete_by} 前删除：只清除这些列，或由机构裁定"
     else:
         due_on = keep_until or delete_by
         if due_on is not None and today >= due_on:

@@ -38,7 +38,7 @@ function table() {
 function apply(change) { filter = change; table(); document.querySelector(".bar").scrollIntoView({ behavior: "smooth" }); }
 function card(n, words, change) { const b = make("button", "card"); b.type = "button"; b.append(make("b", "", n), make("span", "", words)); b.onclick = () => apply(change); return b; }
 const of = D.stages.reduce((n, s) => n + s[4], 0), told = D.stages.reduce((n, s) => n + s[3], 0);
-const all = [card(percent(D.total), D.before === null ? "得分（已答部分）" : `得分，上次 ${percent(D.before)}`, {}), card(`${told} / ${of}`, "已答 / 适用", {})];
+const all = [card(percent(D.total), D.before === null ? "得分（只计已答）" : `得分，上次 ${percent(D.before)}`, {}), card(`${told} / ${of}`, "已答 / 适用", {})];
 for (const [m, n] of D.marks) all.push(card(n.toLocaleString(), m, { mark: m }));
 all.push(card(D.by.evidence, "由证据作答", { by: "证据" }), card(D.by.person, "由人作答", { by: "人" }));
 if (D.contradicted) all.push(card(D.contradicted, "与证据不符", { contradicted: 1 }));
@@ -48,7 +48,7 @@ const base = { animation: false, textStyle: { fontFamily: "inherit" }, tooltip: 
 const grid = { left: 8, right: 48, top: 34, bottom: 8, containLabel: true }, axis = { type: "category", inverse: true, data: names };
 const charts = [];
 function chart(id, option, click) { const c = echarts.init($(id), null, { renderer: "svg" }); c.setOption(option); c.on("click", click); charts.push(c); }
-const series = [{ name: "本次", type: "bar", itemStyle: { color: "#2f6fb3" }, label: { show: true, position: "right", formatter: p => percent(p.value) + ` · ${D.stages[p.dataIndex][3]}/${D.stages[p.dataIndex][4]}` }, data: D.stages.map(s => s[1]) }];
+const series = [{ name: "本次", type: "bar", itemStyle: { color: "#2f6fb3" }, label: { show: true, position: "right", formatter: p => percent(p.value) + ` · ${D.stages[p.dataIndex][3]}/${D.stages[p.dataIndex][4]}` }, data: D.stages.map(s => ({ value: s[1], itemStyle: { opacity: s[3] * 2 < s[4] ? 0.35 : 1 } })) }];
 if (D.before !== null) series.unshift({ name: "上次", type: "bar", itemStyle: { color: "#c4d2e1" }, data: D.stages.map(s => s[2]) });
 chart("score", { ...base, grid: { ...grid, right: 80 }, xAxis: { type: "value", min: 0, max: 1, axisLabel: { formatter: percent } }, yAxis: axis, series }, e => apply({ chapter: e.name }));
 chart("marks", { ...base, grid, xAxis: { type: "value", minInterval: 1 }, yAxis: axis, series: MARKS.map((m, i) => ({ name: m, type: "bar", stack: "x", itemStyle: { color: COLOURS[i] }, data: D.stages.map(s => s[5][i]) })) }, e => apply({ chapter: e.name, mark: e.seriesName }));
