@@ -12,7 +12,15 @@ import sqlalchemy as sa
 
 import servers
 from cases import DESTRUCTION, EXPORT, person
-from pingyao.kernel.errors import Conflict, Invalid, NotFound, NotPermitted, NotYet, PingyaoError
+from pingyao.kernel.errors import (
+    Conflict,
+    IntegrityBroken,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    NotYet,
+    PingyaoError,
+)
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.crypto import derive
 from pingyao.platform.crypto.derive import Stretch
@@ -20,7 +28,8 @@ from pingyao.platform.crypto.keystore import KeyStore, create_keystore
 from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.outbox import outbox
 from pingyao.protect import acting, erasing, store
-from pingyao.protect.acting import Hand, act, consume_approval, require_approval
+from pingyao.protect.acting import Hand, act
+from pingyao.protect.approvals import consume_approval, request_export, require_approval
 from pingyao.protect.formats.certificate import read_certificate, write_certificate
 from pingyao.protect.formats.sealing import open_, seal
 from pingyao.protect.lifecycle_model import Case, Clock, Destruction, Export, Statement, Thing
@@ -165,6 +174,20 @@ def test_two_at_once_only_one_counts(engine: sa.Engine, hands: dict[str, Hand]) 
     act(engine, case.id, hands["乙"], "approve")
     with pytest.raises(Conflict, match="刚由他人"), engine.begin() as db:
         store.save_case(db, held, seen)
+
+
+def test_a_case_altered_in_the_database_goes_nowhere(
+    engine: sa.Engine, hands: dict[str, Hand]
+) -> None:
+    case = approved(engine, hands, DESTRUCTION)
+    thing = Thing("file", "/etc/passwd")
+    changed = msgspec.structs.replace(case, body=msgspec.structs.replace(DESTRUCTION, thing=thing))
+    with engine.begin() as db:
+        store.save_case(db, changed, 2)
+    with pytest.raises(IntegrityBroken):
+        act(engine, case.id, hands["丁"], "start")
+    with pytest.raises(IntegrityBroken):
+        acting.find(engine, case.id)
 
 
 def test_a_key_is_one_persons(engine: sa.Engine, hands: dict[str, Hand]) -> None:
@@ -325,7 +348,7 @@ def test_a_sealed_file_without_its_keys(
 
 
 def asked(engine: sa.Engine, hands: dict[str, Hand], body: Export = OUT) -> Case:
-    return acting.request_export(engine, hands["甲"], body, RULES, leaves=True)
+    return request_export(engine, hands["甲"], body, RULES, leaves=True)
 
 
 def test_an_approval_is_good_for_one_thing_once(engine: sa.Engine, hands: dict[str, Hand]) -> None:

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from cyclopts import App, Parameter
 
 from pingyao.app.evidence import record_documents, settle
-from pingyao.app.lifecycle import Own, dues, open_keys, rules_in_force
 from pingyao.app.opening import Db, open_catalogue
+from pingyao.app.retaining import dues
+from pingyao.app.signing import Own, open_keys, rules_in_force
 from pingyao.classify import store as catalogue
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent

@@ -23,7 +23,7 @@ from pingyao.protect.lifecycle_model import (
     Step,
 )
 from pingyao.protect.lifecycle_packs import Rules
-from pingyao.protect.rules.cases import admit, message, request_message, state, usable
+from pingyao.protect.rules.cases import admit, check_signatures, message, request_message, state
 
 SIGNING = (Algorithm.ED25519, Algorithm.SM2)
 _LONGEST = 500
@@ -60,7 +60,7 @@ def register(engine: sa.Engine, who: Hand, roles: tuple[str, ...], actor: str) -
         Conflict: the name or the key is taken.
     """
     key = who.signer.public_key.hex()
-    person = Person(_said(who.name, "姓名", 100), roles, who.signer.algorithm.value, key)
+    person = Person(said(who.name, "姓名", 100), roles, who.signer.algorithm.value, key)
     return _keep_person(engine, person, actor, "protect.person.registered")
 
 
@@ -80,7 +80,7 @@ def _keep_person(engine: sa.Engine, person: Person, actor: str, kind: str) -> Pe
             "algorithm": person.algorithm,
             "public_key": person.public_key,
         }
-        emit(db, [EvidenceEvent(kind, person.name, actor, _now(), facts)])
+        emit(db, [EvidenceEvent(kind, person.name, actor, now(), facts)])
     return person
 
 
@@ -90,8 +90,8 @@ def set_clock(engine: sa.Engine, clock: Clock) -> None:
     Raises:
         Invalid: no date, no reason, or a date to come.
     """
-    _said(clock.reason, "理由")
-    if clock.started_on and _day(clock.started_on) > clock.at.date():
+    said(clock.reason, "理由")
+    if clock.started_on and day(clock.started_on) > clock.at.date():
         raise Invalid("lifecycle.bad_date", "起算日在将来", "请核对日期")
     facts: dict[str, object] = {
         name: getattr(clock, name)
@@ -113,11 +113,11 @@ def request_destruction(engine: sa.Engine, who: Hand, body: Destruction, rules: 
         NotPermitted: the method will not do for the level, deletion is suspended, or it asks without
             being registered.
     """
-    _said(body.reason, "理由")
+    said(body.reason, "理由")
     fit = [m for m in rules.methods if m.end == body.end and body.level >= m.level]
     rule = max(fit, key=lambda m: m.level, default=None)
     if rule is not None and body.method not in rule.methods:
-        said = {
+        words = {
             "delete": "删除",
             "overwrite": "覆写",
             "crypto_erase": "销毁密钥",
@@ -126,70 +126,20 @@ def request_destruction(engine: sa.Engine, who: Hand, body: Destruction, rules: 
         raise NotPermitted(
             "lifecycle.weak_method",
             f"{body.level} 级数据的{'销毁' if body.end == 'destruction' else '删除'}"
-            f"不能采用“{said[body.method]}”：{rule.text}",
-            f"可用：{'、'.join(said[m] for m in sorted(rule.methods))}；或由本机构的规则包作出规定",
+            f"不能采用“{words[body.method]}”：{rule.text}",
+            f"可用：{'、'.join(words[m] for m in sorted(rule.methods))}；或由本机构的规则包作出规定",
         )
     with store.explained(), engine.begin() as db:
         _not_held(db, body)
-        return _open(db, who, body, rules, "DS")
+        return open_case(db, who, body, rules, "DS")
 
 
-def request_export(
-    engine: sa.Engine, who: Hand, body: Export, rules: Rules, *, leaves: bool
-) -> Case:
-    """Asks that data be let out; whose approval it takes follows from the policy.
-
-    Args:
-        leaves: whether the purpose takes the data out of the institution.
-
-    Raises:
-        Invalid: something is not said, or the period is wrong or too long.
-        NotPermitted: C3 would leave.
-    """
-    for given, name in ((body.reason, "理由"), (body.recipient, "接收方"), (body.source, "数据集")):
-        _said(given, name)
-    kind, _, digest = body.bound.partition(":")
-    if (
-        kind not in ("plan", "file")
-        or len(digest) != 64
-        or not set(digest) <= set("0123456789abcdef")
-    ):
-        raise Invalid(
-            "approval.bad_bound", "没有指明批准的是哪一份方案或文件", "请给出 --plan 或 --file"
-        )
-    if body.rows < 1:
-        raise Invalid("approval.bad_rows", "数据量应为正数", "请写明至多多少行")
-    if leaves and body.personal >= 3:
-        raise NotPermitted(
-            "approval.c3_leaves",
-            "用户鉴别信息（C3）不得离开本机构，不予受理（JR/T 0171-2020，待核对）",
-            "请在方案中不提供这些列",
-        )
-    fit = [
-        a
-        for a in rules.approvals
-        if body.level >= a.level and body.personal >= a.personal and (leaves or not a.leaves)
-    ]
-    start, end = _day(body.from_on), _day(body.until_on)
-    most = min((a.days for a in fit), default=366)
-    if end < start or (end - start).days >= most or end < _now().astimezone().date():
-        raise Invalid(
-            "approval.bad_period",
-            f"有效期有误：应自起日起至多 {most} 天，且尚未过期",
-            "请改正起止日期",
-        )
-    roles = tuple(dict.fromkeys(role for a in fit for role in a.roles))
-    if not roles:
-        raise Invalid("approval.no_rule", "没有适用的审批规则", "请在本机构的规则包中写明由谁审批")
-    with store.explained(), engine.begin() as db:
-        return _open(db, who, msgspec.structs.replace(body, roles=roles), rules, "EX")
-
-
-def _open(
+def open_case(
     db: sa.Connection, who: Hand, body: Destruction | Export, rules: Rules, prefix: str
 ) -> Case:
+    """Opens a case, signed, with its evidence, in the caller's transaction."""
     _signs(db, who)
-    at = _now()
+    at = now()
     case = Case(
         f"{prefix}-{at:%Y%m%d}-{secrets.token_hex(4).upper()}",
         who.name,
@@ -217,7 +167,7 @@ def act(
         Conflict: the case does not stand there, or somebody acted meanwhile.
     """
     with store.explained(), engine.begin() as db:
-        case, seen = store.find_case(db, id_)
+        case, seen = _checked(db, id_)
         registered = _signs(db, who)
         given = dict(facts or {})
         if what == "approve" and isinstance(case.body, Export):
@@ -229,7 +179,7 @@ def act(
                 )  # fmt: skip
         if what == "start" and isinstance(case.body, Destruction):
             _not_held(db, case.body)
-        at = _now()
+        at = now()
         key = who.signer.public_key.hex()
         step = Step(what, who.name, at, given, who.signer.algorithm.value, key)
         admit(case, step)
@@ -239,84 +189,16 @@ def act(
 
 def use(db: sa.Connection, id_: str, actor: str, facts: Mapping[str, object]) -> Case:
     """Uses up an approval in the caller's transaction."""
-    case, seen = store.find_case(db, id_)
-    return _kept(db, case, seen, Step("use", actor, _now(), dict(facts)))
+    case, seen = _checked(db, id_)
+    return _kept(db, case, seen, Step("use", actor, now(), dict(facts)))
 
 
 def _kept(db: sa.Connection, case: Case, seen: int, step: Step) -> Case:
     new = admit(case, step)
     store.save_case(db, new, seen)
-    said = {"state": state(new), **step.facts}
-    emit(db, [_event(case, step.act, step.actor, step.at, said)])
+    facts = {"state": state(new), **step.facts}
+    emit(db, [_event(case, step.act, step.actor, step.at, facts)])
     return new
-
-
-def require_approval(
-    engine: sa.Engine,
-    approval: str,
-    *,
-    bound: str,
-    recipient: str = "",
-    rows: int | None = None,
-    today: date | None = None,
-) -> Export:
-    """Refuses unless an export is approved; uses nothing up. For the start of a run.
-
-    Args:
-        approval: the case id.
-        bound: ``plan:`` or ``file:`` and the SHA-256 of what is to go out.
-        recipient: who gets it, where the command knows.
-        rows: how many, where known already.
-
-    Raises:
-        NotFound: no such approval.
-        NotYet: not approved yet, or not valid yet.
-        NotPermitted: refused, revoked, expired, or for other data, another recipient or fewer rows.
-        Conflict: used already.
-    """
-    with store.explained(), engine.connect() as db:
-        case, _ = store.find_case(db, approval)
-    return _covers(case, bound, recipient, rows, today)
-
-
-def consume_approval(
-    db: sa.Connection,
-    approval: str,
-    *,
-    bound: str,
-    actor: str,
-    recipient: str = "",
-    rows: int,
-    today: date | None = None,
-) -> Case:
-    """Uses an approval up, in the caller's transaction, just before the data is let out.
-
-    Everything `require_approval` checks is checked again; of two runs at once, one is refused.
-
-    Raises:
-        As `require_approval`.
-    """
-    case, _ = store.find_case(db, approval)
-    _covers(case, bound, recipient, rows, today)
-    return use(db, approval, actor, {"bound": bound, "recipient": recipient, "rows": rows})
-
-
-def _covers(case: Case, bound: str, recipient: str, rows: int | None, today: date | None) -> Export:
-    body = usable(case, today or _now().astimezone().date())
-    if body.bound != bound:
-        raise NotPermitted(
-            "approval.other_data", f"{case.id} 批准的是另一份方案或文件", "方案有改动的，请重新申请"
-        )
-    if recipient and recipient.strip() != body.recipient:
-        raise NotPermitted(
-            "approval.other_recipient", f"{case.id} 批准的接收方是“{body.recipient[:60]}”",
-            "请核对接收方，或另行申请",
-        )  # fmt: skip
-    if rows is not None and rows > body.rows:
-        raise NotPermitted(
-            "approval.too_much", f"{rows:,} 行超出 {case.id} 批准的 {body.rows:,} 行", "请另行申请"
-        )
-    return body
 
 
 def _not_held(db: sa.Connection, body: Destruction) -> None:
@@ -350,13 +232,15 @@ def _known(person: Person | None, name: str) -> Person:
     return person
 
 
-def _said(text: str, name: str, longest: int = _LONGEST) -> str:
+def said(text: str, name: str, longest: int = _LONGEST) -> str:
+    """Returns what must be said, or refuses when it is not."""
     if not text.strip() or len(text) > longest:
         raise Invalid("lifecycle.not_said", f"{name}应为 1 至 {longest} 字", f"请写明{name}")
     return text.strip()
 
 
-def _day(text: str) -> date:
+def day(text: str) -> date:
+    """Reads an ISO date."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -370,7 +254,8 @@ def _event(
     return EvidenceEvent(f"protect.{kind}.{what}", case.id, actor, at, facts)
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Returns the time."""
     return datetime.now(UTC)
 
 
@@ -379,6 +264,14 @@ def find(engine: sa.Engine, id_: str) -> Case:
 
     Raises:
         NotFound: no such case.
+        IntegrityBroken: it was altered.
     """
     with store.explained(), engine.connect() as db:
-        return store.find_case(db, id_)[0]
+        return _checked(db, id_)[0]
+
+
+def _checked(db: sa.Connection, id_: str) -> tuple[Case, int]:
+    """Returns a case whose signatures hold: who can write to the database is not believed."""
+    case, version = store.find_case(db, id_)
+    check_signatures(case)
+    return case, version

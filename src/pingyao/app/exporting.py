@@ -1,0 +1,133 @@
+"""``pingyao lifecycle export``: approvals of what is to go out."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from pingyao.app.evidence import settle
+from pingyao.app.opening import Db, open_catalogue
+from pingyao.app.retaining import find_table, holdings
+from pingyao.app.signing import (
+    As,
+    Id,
+    Key,
+    Keystore,
+    Own,
+    Reason,
+    act_on,
+    hand_of,
+    rules_in_force,
+)
+from pingyao.kernel.errors import Invalid
+from pingyao.platform.settings import load_settings
+from pingyao.protect.model import Purpose
+
+if TYPE_CHECKING:  # commands import what they need when they run
+    pass
+
+export = App(name="export", help="导出审批：申请、按级别由相应角色批准、一次有效")
+
+
+@export.command(name="request")
+def request_(
+    *,
+    recipient: Annotated[str, Parameter(help="接收方")],
+    reason: Reason,
+    rows: Annotated[int, Parameter(help="至多多少行")],
+    until: Annotated[str, Parameter(help="有效至，如 2026-12-31")],
+    as_: As,
+    key: Key,
+    from_: Annotated[str, Parameter("--from", help="自何日起有效；默认今天")] = "",
+    plan: Annotated[Path | None, Parameter(help="保护方案：.xlsx 或 .json")] = None,
+    file: Annotated[
+        Path | None, Parameter(help="要封装或交付的文件，与 --source、--for 同用")
+    ] = None,
+    source: Annotated[str, Parameter(help="该文件对应的目录中的数据源")] = "",
+    for_: Annotated[Purpose, Parameter("--for", help="该文件的用途")] = "sharing",
+    keystore: Keystore = None,
+    policy: Own = (),
+    db: Db = None,
+) -> None:
+    """申请导出：给出方案或文件；改动一个字节，批准即不适用。"""
+    from pingyao.protect.approvals import request_export
+    from pingyao.protect.erasing import file_facts
+    from pingyao.protect.lifecycle_model import Export
+
+    if (plan is None) == (file is None) or (file is not None and not source):
+        raise Invalid(
+            "lifecycle.bad_option", "请给出 --plan，或 --file 与 --source", "请改正后再试"
+        )
+    rules, engine = rules_in_force(policy), open_catalogue(db)
+    from pingyao.app.protection import policy as protection
+
+    aims = protection(tuple(Path(p) for p in load_settings().policies))
+    if plan is not None:
+        from pingyao.protect.service import digest
+
+        made = read_plan(plan)
+        given = [c.field for c in made.choices if c.technique != "withhold"]
+        level, personal = max((f.level for f in given), default=1), max((f.personal for f in given), default=0)  # fmt: skip
+        source, for_, bound = made.source, made.purpose, f"plan:{digest(made)}"
+    elif file is not None:
+        with engine.connect() as connection:
+            found = holdings(connection, source)
+        find_table(found, source, "")
+        level, personal = max(h.level for h in found), max(h.personal for h in found)
+        bound = f"file:{file_facts(file)['sha256']}"
+    else:
+        return
+    today = f"{date.today()}"  # noqa: DTZ011 - the institution's own day
+    body = Export(for_, recipient.strip(), source, bound, level, personal, rows, from_ or today, until, reason, ())  # fmt: skip
+    leaves = aims.purposes[for_].leaves
+    case = request_export(engine, hand_of(as_, key, keystore), body, rules, leaves=leaves)
+    settle(engine)
+    roles = case.body.roles if isinstance(case.body, Export) else ()
+    print(f"已受理 {case.id}：{level} 级，须经 {'、'.join(roles)} 批准")
+    print(f"绑定 {bound}")
+
+
+def read_plan(path: Path):
+    """Reads a plan as ``protect run`` does, so that both name it by one digest."""
+    from pingyao.app.protection import policy as protection
+    from pingyao.protect.formats.plan_json import read_plan as read_json
+    from pingyao.protect.formats.plan_xlsx import read_plan_xlsx
+    from pingyao.protect.service import choose
+
+    rules = protection(tuple(Path(p) for p in load_settings().policies))
+    if path.suffix == ".xlsx":
+        made, wanted = read_plan_xlsx(path, rules)
+        return choose(made, wanted, rules)
+    return choose(read_json(path), {}, rules)
+
+
+@export.command(name="approve")
+def approve_(
+    id_: Id,
+    /,
+    *,
+    role: Annotated[str, Parameter(help="以何角色批准")],
+    as_: As,
+    key: Key,
+    keystore: Keystore = None,
+    db: Db = None,
+) -> None:
+    """以某一角色批准；各角色须是不同的人，均不是申请人。"""
+    act_on(id_, hand_of(as_, key, keystore), "approve", db, role=role)
+
+
+@export.command(name="refuse")
+def refuse_(
+    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
+) -> None:
+    """不批准。"""
+    act_on(id_, hand_of(as_, key, keystore), "refuse", db, reason=reason)
+
+
+@export.command
+def revoke(
+    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
+) -> None:
+    """撤销尚未使用的批准。"""
+    act_on(id_, hand_of(as_, key, keystore), "revoke", db, reason=reason)
