@@ -9,7 +9,7 @@ from pingyao.app.migrations import (
     v0002_readings,
     v0003_vault,
     v0004_evidence,
-    v0006_lifecycle,
+    v0005_lifecycle,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -18,7 +18,7 @@ _STEPS = (
     v0002_readings.upgrade,
     v0003_vault.upgrade,
     v0004_evidence.upgrade,
-    v0006_lifecycle.upgrade,
+    v0005_lifecycle.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
