@@ -1,7 +1,9 @@
 """A run of a plan against every kind of target: complete and clean, or as if nothing had been."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -9,20 +11,41 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from pingyao.app.example.generate import generate
-from pingyao.app.protection import Aes, FileKeys, Rescan, SourceReading, inventory_of, policy
+from pingyao.app.keeping import Recorder, StoredKeys
+from pingyao.app.migrations import migrate
+from pingyao.app.protection import Rescan, SourceReading, inventory_of, policy
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
 from pingyao.kernel.errors import Conflict, IntegrityBroken, PingyaoError, Unavailable
+from pingyao.platform.crypto.keys import Key, KeyInfo
+from pingyao.platform.db import open_engine
+from pingyao.platform.outbox import waiting
+from pingyao.protect import records as kept_records
 from pingyao.protect.model import Asset, Choice, Place, Plan, Purpose
-from pingyao.protect.ports import Reading
+from pingyao.protect.ports import Reading, Vault
 from pingyao.protect.rules.policy import Policy
 from pingyao.protect.service import Refused, Run, make_plan, run
 from pingyao.protect.sinks.open import open_sink
 
-KEYS = FileKeys(bytes(range(32)))
+KEYS = StoredKeys(
+    Key(KeyInfo("protect", 1, "hmac-sha256", "", datetime.now(UTC)), bytes(range(32)))
+)
+
+
+@contextmanager
+def unkept(*_: object) -> Generator[None]:
+    """A book for runs whose evidence is looked at elsewhere."""
+    yield
+
+
+@pytest.fixture
+def records(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
+    """A database in which records are kept."""
+    return open_engine(f"sqlite:///{tmp_path_factory.mktemp('records') / 'p.db'}", migrate)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +67,10 @@ def plans(bank: Path, rules: Policy) -> dict[Purpose, Plan]:
     return {p: make_plan(seen, p, rules) for p in ("testing", "sharing", "modelling", "display")}
 
 
+def no_vault(name: str) -> Vault:
+    raise AssertionError(name)
+
+
 def job(
     source: Path, target: str, plan: Plan, rules: Policy, form: str = "parquet", **more: object
 ) -> Run:
@@ -55,7 +82,8 @@ def job(
         sink=open_sink(target, form),
         scanner=Rescan(load_knowledge(), reading),
         keys=KEYS,
-        cipher=Aes(),
+        vault=no_vault,
+        book=unkept,
         scope="internal",
         actor="tester",
     )
@@ -383,3 +411,62 @@ def test_other_targets_are_refused(spec: str, code: str) -> None:
         open_sink(spec, "parquet")
     assert refusal.value.code == code
     assert refusal.value.remedy
+
+
+# --- evidence: with the record, or not at all --------------------------------------------------
+
+
+def kept(records: sa.Engine) -> tuple[list[str], list[str]]:
+    """Returns the kinds of the records kept, and of the events that wait."""
+    with records.connect() as db:
+        rows = db.execute(sa.select(kept_records.runs.c.kind, kept_records.runs.c.record)).all()
+        events = [msgspec.json.decode(w.event) for w in waiting(db, 10_000)]
+    assert all(msgspec.json.decode(record) for _, record in rows)
+    return [kind for kind, _ in rows], [e["kind"] for e in events]
+
+
+def test_a_run_is_kept_with_every_file_it_made(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path, records: sa.Engine
+) -> None:
+    run(job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records)))
+    runs, events = kept(records)
+    assert runs == ["protect.run.completed"]
+    assert events.count("protect.run.completed") == 1
+    files = list((tmp_path / "out").rglob("*.parquet"))
+    assert events.count("ledger.document.recorded") == len(files)
+
+
+def test_a_refusal_is_kept_as_well(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path, records: sa.Engine
+) -> None:
+    whole = msgspec.structs.replace(rules.masks[""], find="^(.*)$", into=r"\1")
+    bent = msgspec.structs.replace(rules, masks=dict(rules.masks) | {"id_card_no": whole})
+    with pytest.raises(Refused):
+        run(job(bank, str(tmp_path / "out"), plans["display"], bent, book=Recorder(records)))
+    assert kept(records) == (["protect.run.refused"], ["protect.run.refused"])
+
+
+def test_a_release_that_fails_leaves_no_evidence_of_one(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path, records: sa.Engine
+) -> None:
+    """Somebody takes the target's place while the run is on."""
+
+    def take() -> None:
+        (tmp_path / "out").mkdir()
+
+    made = job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=take)  # fmt: skip
+    with pytest.raises(Conflict):
+        run(made)
+    assert kept(records) == ([], [])
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_without_a_record_nothing_is_released(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path, records: sa.Engine
+) -> None:
+    with records.begin() as db:
+        db.execute(sa.text("drop table protect_run"))
+    with pytest.raises(PingyaoError) as failure:
+        run(job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records)))
+    assert failure.value.code.startswith("db.")
+    assert list(tmp_path.iterdir()) == []

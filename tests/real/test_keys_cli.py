@@ -1,43 +1,38 @@
-"""The commands ``pingyao keys`` as a person runs them."""
+"""The commands ``pingyao keys``, and those of ``pingyao protect`` that use its keys, as a person runs them."""
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PINGYAO = Path(sys.executable).with_name("pingyao")
+import command
+from pingyao.platform.crypto import derive
+from pingyao.platform.crypto.derive import Stretch
+
+FILES = {"seal", "open", "verify", "rewrap", "tokenise", "detokenise"}
 
 
 @pytest.fixture
-def run(tmp_path: Path):
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "phrase").write_text("correct horse battery staple\n")
     (tmp_path / "zhang").write_text("first of two persons\n")
     (tmp_path / "li").write_text("second of two persons\n")
-    environment = os.environ | {
-        "PINGYAO_KEYSTORE": str(tmp_path / "keys.pks"),
-        "PINGYAO_KEYSTORE_PASSPHRASE_FILE": str(tmp_path / "phrase"),
-        "PINGYAO_DATABASE_URL": f"sqlite:///{tmp_path / 'c.db'}",
-    }
+    monkeypatch.setattr(derive, "stretch", lambda: Stretch(os.urandom(16), 1, 1, 8))
+    monkeypatch.setenv("PINGYAO_KEYSTORE", str(tmp_path / "keys.pks"))
+    monkeypatch.setenv("PINGYAO_KEYSTORE_PASSPHRASE_FILE", str(tmp_path / "phrase"))
+    monkeypatch.setenv("PINGYAO_DATABASE_URL", f"sqlite:///{tmp_path / 'c.db'}")
+    monkeypatch.chdir(tmp_path)
 
-    def command(*arguments: str, code: int = 0, given: str = "") -> str:
-        done = subprocess.run(
-            [PINGYAO, "keys", *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-        )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+    def words(*arguments: str, code: int = 0, given: str = "") -> str:
+        area = "protect" if arguments[0] in FILES else "keys"
+        done = command.pingyao(area, *arguments, given=given)
+        assert done.code == code, done.err
         for secret in ("correct horse", "of two persons"):
-            assert secret not in done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stderr
+            assert secret not in done.out + done.err
+        return done.out if code == 0 else done.err
 
-    return command
+    return words
 
 
 def test_from_a_new_keystore_to_a_destroyed_key(run, tmp_path: Path) -> None:

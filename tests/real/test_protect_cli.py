@@ -3,124 +3,217 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pingyao.app.cli import app
+import command
 from pingyao.app.example.generate import generate
-from pingyao.kernel.errors import PingyaoError
+from pingyao.platform.crypto import derive
+from pingyao.platform.crypto.derive import Stretch
+from pingyao.protect.formats.plan_json import read_plan, write_plan
+
+PHRASE = "correct horse battery staple"
 
 
-def pingyao(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from pingyao.app.cli import main; main()", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONUTF8": "1", **environment},
-    )
+def pingyao(*words: object) -> command.Done:
+    """Runs a command; the passphrase never shows."""
+    said = command.pingyao(*words)
+    assert PHRASE not in said.out + said.err
+    return said
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bank, a keystore, a ledger and a plan; what is asked of the environment is set."""
     folder = tmp_path_factory.mktemp("protect")
-    generate(folder / "bank", 1_000, 7)
-    assert pingyao("protect", "new-key", folder / "key").returncode == 0
-    assert pingyao("scan", folder / "bank", "--report", folder / "report").returncode == 0
-    done = pingyao(
-        *("protect", "plan", folder / "report" / "result.json", "--for", "testing"),
-        *("--out", folder / "plan.xlsx"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "开发测试" in done.stdout
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(derive, "stretch", lambda: Stretch(os.urandom(16), 1, 1, 8))
+        patch.setenv("PINGYAO_KEYSTORE_PASSPHRASE", PHRASE)
+        patch.setenv("PINGYAO_KEYSTORE", str(folder / "keys.pks"))
+        patch.setenv("PINGYAO_DATABASE_URL", f"sqlite:///{folder / 'p.db'}")
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        generate(folder / "bank", 300, 7)
+        for words in (
+            ("keys", "init"),
+            ("keys", "create", "protect", "hmac-sha256"),
+            ("keys", "create", "gm", "hmac-sm3"),
+            ("keys", "create", "wrapping", "aes-256"),
+            ("ledger", "init", folder / "ledger", "--origin", "bank.example/e"),
+            ("scan", folder / "bank", "--report", folder / "report"),
+            ("protect", "plan", folder / "report" / "result.json", "--for", "testing",
+             "--out", folder / "plan.xlsx"),
+            ("protect", "plan", folder / "report" / "result.json", "--for", "sharing",
+             "--recipient", "乙公司", "--out", folder / "sharing.json"),
+        ):  # fmt: skip
+            done = pingyao(*words)
+            assert done.code == 0, done.err
+        patch.setenv("PINGYAO_LEDGER", str(folder / "ledger"))
+        patch.setenv("PINGYAO_KEYSTORE", str(folder / "keys.pks"))
+        yield folder
 
 
-def test_plan_run_and_proof(work: Path, tmp_path: Path) -> None:
-    done = pingyao(
-        *("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx"),
-        *("--key-file", work / "key"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "已放行" in done.stdout
-    record = json.loads((tmp_path / "out-record" / "record.json").read_text())
+@pytest.fixture(scope="module")
+def tested(work: Path) -> Path:
+    """The bank protected for testing."""
+    target = work / "tested"
+    done = pingyao("protect", "run", work / "bank", target, "--plan", work / "plan.xlsx")
+    assert done.code == 0, done.err
+    assert "已放行" in done.out
+    return target
+
+
+def table(folder: Path, name: str) -> pa.Table:
+    return pq.read_table(next(folder.rglob(f"{name}.parquet")))
+
+
+def test_a_run_leaves_its_record_and_its_evidence(work: Path, tested: Path) -> None:
+    record = json.loads((work / "tested-record" / "record.json").read_text())
     assert record["record"]["released"]
     assert record["event"]["kind"] == "protect.run.completed"
-    assert "已放行" in (tmp_path / "out-record" / "record.html").read_text()
-    secret = (work / "key").read_text().strip()
-    for path in (tmp_path / "out-record").iterdir():
-        assert secret.encode() not in path.read_bytes()
-    assert (tmp_path / "out-record" / "record.xlsx").stat().st_mode & 0o077 == 0
-    again = pingyao(
-        *("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx"),
-        *("--key-file", work / "key"),
+    assert "已放行" in (work / "tested-record" / "record.html").read_text()
+    assert (work / "tested-record" / "record.xlsx").stat().st_mode & 0o077 == 0
+    file = next(tested.rglob("ecif_indv_base.parquet"))
+    for each in (file, work / "tested-record" / "record.xlsx"):
+        done = pingyao("verify", each)
+        assert done.code == 0, done.err
+        assert "未被改动" in done.out
+    changed = work / "other" / file.name
+    changed.parent.mkdir(exist_ok=True)
+    changed.write_bytes(file.read_bytes() + b"x")
+    assert pingyao("verify", changed).code in (4, 5)
+    again = pingyao("protect", "run", work / "bank", tested, "--plan", work / "plan.xlsx")
+    assert again.code == 3
+    assert "已存在" in again.err
+
+
+def test_what_was_encrypted_is_restored_with_a_reason(
+    work: Path, tested: Path, tmp_path: Path
+) -> None:
+    file = next(tested.rglob("ecif_indv_base.parquet"))
+    restore = ("protect", "restore", file, tmp_path / "back.parquet",
+               "--record", work / "tested-record" / "record.json")  # fmt: skip
+    assert pingyao(*restore, "--reason", " ").code == 2
+    wrong = pingyao(*restore, "--reason", "核对", "--key", "gm")
+    assert wrong.code == 3
+    assert "protect.wrong_key" in wrong.err
+    assert "protect@1" in wrong.err
+    assert pingyao(*restore, "--reason", "核对", "--columns", "cust_nm").code == 2
+    assert pingyao(*restore, "--reason", "核对", "--origin", "elsewhere").code == 4
+    assert not (tmp_path / "back.parquet").exists()
+    done = pingyao(*restore, "--reason", "协查 2026-17")
+    assert done.code == 0, done.err
+    with sqlite3.connect(work / "bank" / "ecif.db") as db:
+        wanted = db.execute("select cust_no, id_no, mobile_no from ecif_indv_base").fetchall()
+    db.close()
+    back = pq.read_table(tmp_path / "back.parquet")
+    given = [back[n].to_pylist() for n in ("cust_no", "id_no", "mobile_no")]
+    # What had no form of its own, N/A and the like, became a token and has no way back.
+    for restored, before in zip(zip(*given, strict=True), wanted, strict=True):
+        for one, other in zip(restored, before, strict=True):
+            assert one == other or (not any(c.isdigit() for c in other) and len(one) == 20)
+    assert sum(r == w for r, w in zip(zip(*given, strict=True), wanted, strict=True)) > 250
+    assert "已改用假名，不能还原" in done.out
+    protected = pq.read_table(file)
+    assert protected["cust_no"].to_pylist() != given[0]
+    assert "核对" not in done.out
+
+
+def test_another_key_gives_another_world(work: Path, tested: Path, tmp_path: Path) -> None:
+    done = pingyao(*("protect", "run", work / "bank", tmp_path / "gm"),
+                   *("--plan", work / "plan.xlsx", "--key", "gm"))  # fmt: skip
+    assert done.code == 0, done.err
+    one, other = (set(table(f, "ecif_indv_base")["cust_no"].to_pylist()) for f in (tested, tmp_path / "gm"))  # fmt: skip
+    assert not one & other
+    said = (tmp_path / "gm-record" / "record.json").read_text()
+    assert '"suite": "gm"' in said
+
+
+def test_a_plan_with_a_recipient_marks_amounts_for_them(work: Path, tmp_path: Path) -> None:
+    plan = read_plan(work / "sharing.json")
+    assert plan.recipient == "乙公司"
+    marked = {(c.field.place.table, c.field.place.column) for c in plan.choices if "mark" in c.params}  # fmt: skip
+    assert marked
+    assert "watermark" not in {c.control for c in plan.conditions}
+    done = pingyao(*("protect", "run", work / "bank", tmp_path / "out"),
+                   *("--plan", work / "sharing.json"))  # fmt: skip
+    assert done.code == 0, done.err
+    (tmp_path / "names.txt").write_text("甲公司\n乙公司\n丙公司\n")
+    named = {name for name, _ in marked}
+    name = max(named, key=lambda n: table(tmp_path / "out", n).num_rows)
+    column = next(c for t, c in marked if t == name)
+    leaked = tmp_path / "leaked.parquet"
+    pq.write_table(table(tmp_path / "out", name), leaked)
+    trace = (
+        "protect",
+        "trace",
+        leaked,
+        "--recipients",
+        tmp_path / "names.txt",
+        "--columns",
+        column,
     )
-    assert again.returncode == 3
-    assert "已存在" in again.stderr
+    found = pingyao(*trace)
+    assert found.code == 0, found.err
+    assert "乙公司" in found.out
+    assert pingyao(*trace, "--key", "gm").code == 4
+    record = json.loads((tmp_path / "out-record" / "record.json").read_text())["record"]
+    assert record["recipient"] == record["scope"] == "乙公司"
 
 
-def test_another_key_gives_another_world(work: Path, tmp_path: Path) -> None:
-    assert pingyao("protect", "new-key", tmp_path / "other").returncode == 0
-    made: list[set[object]] = []
-    for name, key in (("a", work / "key"), ("b", tmp_path / "other")):
-        done = pingyao(
-            *("protect", "run", work / "bank", tmp_path / name, "--plan", work / "plan.xlsx"),
-            PINGYAO_PROTECT_KEY_FILE=str(key),
-        )
-        assert done.returncode == 0, done.stderr
-        table = pq.read_table(next((tmp_path / name).rglob("ecif_indv_base.parquet")))
-        made.append(set(table["cust_no"].to_pylist()))
-    assert not made[0] & made[1]
+def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
+    plan = read_plan(work / "sharing.json")
+    place = next(c.field.place for c in plan.choices if c.technique == "fpe")
+    choices = tuple(
+        msgspec.structs.replace(c, technique="vault", params={"vault": "乙公司"})
+        if c.field.place == place
+        else c
+        for c in plan.choices
+    )
+    write_plan(msgspec.structs.replace(plan, choices=choices), tmp_path / "plan.json")
+    run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", tmp_path / "plan.json")
+    refused = pingyao(*run)
+    assert refused.code == 4
+    assert "protect.no_vault" in refused.err
+    assert not (tmp_path / "out").exists()
+    done = pingyao(*run, "--vault-key", "wrapping")
+    assert done.code == 0, done.err
+    file = next((tmp_path / "out").rglob(f"{place.table}.parquet"))
+    done = pingyao(*("protect", "restore", file, tmp_path / "back.csv", "--reason", "协查"),
+                   *("--record", tmp_path / "out-record" / "record.json"),
+                   *("--columns", place.column))  # fmt: skip
+    assert done.code == 0, done.err
+    tokens = set(pq.read_table(file)[place.column].to_pylist())
+    assert not any(t in (tmp_path / "back.csv").read_text() for t in tokens if t)
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "code"),
-    [
-        (None, 0o600, "protect.no_key"),
-        ("", 0o600, "protect.bad_key"),
-        ("ab" * 31, 0o600, "protect.bad_key"),
-        ("zz" * 32, 0o600, "protect.bad_key"),
-        ("ab" * 32, 0o640, "protect.key_exposed"),
-        ("ab" * 32, 0o604, "protect.key_exposed"),
-    ],
-)
-def test_a_bad_key_is_refused(
-    work: Path, tmp_path: Path, content: str | None, mode: int, code: str
-) -> None:
-    key = tmp_path / "key"
-    if content is not None:
-        key.write_text(content)
-        key.chmod(mode)
+    ("key", "code"),
+    [("none", "protect.no_key"), ("wrapping", "protect.key_kind"), ("protect@9", "keys."),
+     ("protect@x", "protect.bad_option")],
+)  # fmt: skip
+def test_a_bad_key_is_refused(work: Path, tmp_path: Path, key: str, code: str) -> None:
     run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx")
-    with pytest.raises(PingyaoError) as refusal:
-        app([*map(str, run), "--key-file", str(key)])
-    assert refusal.value.code == code
-    assert not content or content not in refusal.value.detail + refusal.value.remedy
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_key_is_never_overwritten(work: Path) -> None:
-    before = (work / "key").read_bytes()
-    done = pingyao("protect", "new-key", work / "key")
-    assert done.returncode == 3
-    assert (work / "key").read_bytes() == before
-    assert (work / "key").stat().st_mode & 0o777 == 0o600
+    refused = pingyao(*run, "--key", key)
+    assert refused.code in (2, 4)
+    assert code in refused.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_killed_in_the_middle_the_target_is_not_there(work: Path, tmp_path: Path) -> None:
     """Whenever it is killed: the target is complete, or it does not exist."""
-    words = (
-        *("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx"),
-        *("--key-file", work / "key"),
-    )
+    words = (*("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx"),)
     command = [sys.executable, "-c", "from pingyao.app.cli import main; main()", *map(str, words)]
     killed_writing = 0
-    for _ in range(4):
+    for _ in range(2):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
@@ -140,16 +233,43 @@ def test_killed_in_the_middle_the_target_is_not_there(work: Path, tmp_path: Path
 
 
 def test_risk_and_anonymise(work: Path, tmp_path: Path) -> None:
-    table = ("--table", "ecif_indv_base", "--qi", "gender,birth_dt", "--sensitive", "occupation")
-    done = pingyao("protect", "risk", work / "bank", *table, "--population", "100000", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["anonymity"]["k"] == 1
+    one = ("--table", "ecif_indv_base", "--qi", "gender,birth_dt", "--sensitive", "occupation")
+    done = pingyao("protect", "risk", work / "bank", *one, "--population", "100000", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["anonymity"]["k"] == 1
     target = tmp_path / "anonymous.parquet"
-    done = pingyao("protect", "anonymise", work / "bank", target, *table, "--k", "10", "--l", "2")
-    assert done.returncode == 0, done.stderr
+    make = ("protect", "anonymise", work / "bank", target, *one, "--k", "10", "--l", "2")
+    refused = pingyao(*make, "--for", "testing", "--keep", "id_no")
+    assert refused.code == 3
+    assert "ecif_indv_base.id_no" in refused.err
+    assert list(tmp_path.iterdir()) == []
+    done = pingyao(*make, "--for", "testing")
+    assert done.code == 0, done.err
     assert pq.read_schema(target).names == ["gender", "birth_dt", "occupation"]
+    assert pingyao("verify", target).code == 0
     done = pingyao("protect", "risk", target, "--qi", "gender,birth_dt", "--json")
-    assert json.loads(done.stdout)["anonymity"]["k"] >= 10
+    assert json.loads(done.out)["anonymity"]["k"] >= 10
+
+
+def test_a_copy_is_marked_only_if_it_may_leave(work: Path, tested: Path, tmp_path: Path) -> None:
+    mark = ("--for", "testing", "--recipient", "丁", "--columns", "acct_bal")
+    raw = pingyao(*("protect", "watermark", work / "bank", tmp_path / "m.parquet"),
+                  *("--table", "dep_acct", *mark))  # fmt: skip
+    assert raw.code == 3
+    assert "protect.residual" in raw.err
+    assert list(tmp_path.iterdir()) == []
+    file = next(tested.rglob("dep_acct.parquet"))
+    record = work / "tested-record" / "record.json"
+    done = pingyao(*("protect", "watermark", file, tmp_path / "m.parquet", *mark),
+                   *("--record", record))  # fmt: skip
+    assert done.code == 0, done.err
+    other = next(tested.rglob("ecif_indv_base.parquet"))
+    odd = tmp_path / "odd.parquet"
+    odd.write_bytes(other.read_bytes() + b" ")
+    refused = pingyao(*("protect", "watermark", odd, tmp_path / "n.parquet", *mark),
+                      *("--record", record))  # fmt: skip
+    assert refused.code == 3
+    assert "protect.other_record" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -161,11 +281,14 @@ def test_risk_and_anonymise(work: Path, tmp_path: Path) -> None:
         (("risk", "{bank}", "--qi", "gender"), "protect.which_table"),
         (("risk", "{bank}", "--table", "ecif_indv_base", "--qi", "nope"), "protect.no_such_column"),
         (("risk", "{bank}", "--table", "ecif_indv_base", "--qi", "gender,gender"), "protect.bad_option"),
-        (("anonymise", "{bank}", "x.parquet", "--qi", "a", "--k", "1"), "protect.bad_option"),
-        (("anonymise", "{bank}", "x.parquet", "--qi", "a", "--l", "2"), "protect.bad_option"),
+        (("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--k", "1"), "protect.bad_option"),
+        (("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--l", "2"), "protect.bad_option"),
         (("controls", "--stage", "storage", "--level", "9"), "protect.bad_option"),
-        (("run", "{bank}", "x.xlsx", "--plan", "{plan}", "--key-file", "{key}"), "protect.unknown_target"),
-        (("run", "{bank}", "x", "--plan", "{key}", "--key-file", "{key}"), "plan.unreadable"),
+        (("run", "{bank}", "x.xlsx", "--plan", "{plan}"), "protect.unknown_target"),
+        (("run", "{bank}", "x", "--plan", "{keys}"), "plan.unreadable"),
+        (("restore", "{bank}", "x", "--record", "{plan}", "--reason", "y"), "protect.not_record"),
+        (("run", "{bank}", "x", "--plan", "{plan}", "--scope", "s" * 101), "protect.bad_option"),
+        (("anonymise", "{bank}", "x.xlsx", "--for", "testing", "--qi", "a"), "protect.unknown_target"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said(
@@ -176,19 +299,17 @@ def test_mistakes_are_said(
     code: str,
 ) -> None:
     filled = [
-        w.format(bank=work / "bank", plan=work / "plan.xlsx", key=work / "key") for w in words
+        w.format(bank=work / "bank", plan=work / "plan.xlsx", keys=work / "keys.pks") for w in words
     ]
-    monkeypatch.setenv("PINGYAO_DATABASE_URL", f"sqlite:///{tmp_path / 'c.db'}")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PingyaoError) as refusal:
-        app(["protect", *filled])
-    assert refusal.value.code == code
-    assert refusal.value.remedy
-    assert refusal.value.exit_code in (2, 3, 4)
+    refused = pingyao("protect", *filled)
+    assert refused.code in (2, 3, 4)
+    assert code in refused.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_controls_are_listed_with_their_sources() -> None:
     done = pingyao("protect", "controls", "--stage", "sharing", "--level", "4", "--class", "c3")
-    assert done.returncode == 0
-    assert "禁止" in done.stdout
-    assert "待核对" in done.stdout
+    assert done.code == 0
+    assert "禁止" in done.out
+    assert "待核对" in done.out

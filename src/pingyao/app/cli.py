@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App
 
@@ -23,7 +24,7 @@ _COMMANDS = {
     ),
     "keys": (
         "pingyao.app.keys:app",
-        "密钥、加密文件与令牌库 · keys, sealed files and the token vault",
+        "密钥库：生成、轮换、双人启用、销毁 · the keystore",
     ),
     "ledger": (
         "pingyao.app.ledger:app",
@@ -47,10 +48,14 @@ for _name, (_path, _help) in _COMMANDS.items():
     app.command(_path, name=_name, help=_help)
 
 
-def main() -> None:
-    """Runs the command line; errors become exit codes with their remedy on stderr."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the command line; errors become exit codes with their remedy on stderr.
+
+    Args:
+        words: of the command; by default those the process was started with.
+    """
     try:
-        app()
+        app(words)
     except PingyaoError as error:
         from pingyao.platform.term import print_error
 

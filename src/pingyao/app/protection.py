@@ -1,11 +1,7 @@
-"""Wires classification, keys and ciphers into the protect room."""
+"""Wires classification into the protect room."""
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from hashlib import sha256
-from hmac import digest
 from pathlib import Path
 
 import msgspec
@@ -16,12 +12,10 @@ from pingyao.classify.model import ScanResult, Table, TableVerdict, Unread, Verd
 from pingyao.classify.ports import Progress, Source
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
-from pingyao.kernel.errors import Invalid, NotFound, NotPermitted
 from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Staged, Unseen
 from pingyao.protect.packs import DataType, load_policy
 from pingyao.protect.rules.policy import Policy
 
-KEY_FILE = "PINGYAO_PROTECT_KEY_FILE"
 _LIKELY = 0.05
 
 
@@ -146,59 +140,3 @@ def policy(own: Sequence[Path]) -> Policy:
     """Loads the policy packs; the vocabulary of types is classification's."""
     types = load_knowledge().types.values()
     return load_policy([DataType(t.id, t.zh, t.family or t.id) for t in types], own)
-
-
-class FileKeys:
-    """A secret of 32 bytes in a file of its owner's, as 64 hexadecimal digits."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def derive(self, purpose: str) -> bytes:
-        """Returns HMAC-SHA-256 of the purpose under the secret."""
-        return digest(self._secret, purpose.encode(), sha256)
-
-
-def open_keys(path: Path | None) -> FileKeys:
-    """Opens the key file given, or the one that ``PINGYAO_PROTECT_KEY_FILE`` names.
-
-    Raises:
-        NotFound: no key file is named, or it is not there.
-        NotPermitted: others may read it.
-        Invalid: it holds no key.
-    """
-    path = path or (Path(os.environ[KEY_FILE]) if os.environ.get(KEY_FILE) else None)
-    make = "请以 pingyao protect new-key 文件 生成，并以 --key-file 或 " + KEY_FILE + " 指明"
-    if path is None:
-        raise NotFound("protect.no_key", "没有指明密钥文件", make)
-    try:
-        with path.open("rb") as file:
-            exposed = os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-            content = file.read(256)
-    except OSError:
-        raise NotFound("protect.no_key", f"密钥文件 {path.name} 不存在或不可读", make) from None
-    if exposed:
-        raise NotPermitted(
-            "protect.key_exposed",
-            f"密钥文件 {path.name} 对其他用户开放，已拒绝使用",
-            "请执行 chmod 600；如可能已泄露，请更换密钥",
-        )
-    try:
-        secret = bytes.fromhex(content.decode("ascii").strip())
-    except ValueError:
-        secret = b""
-    if len(secret) != 32:
-        raise Invalid("protect.bad_key", f"{path.name} 不是密钥文件", make)
-    return FileKeys(secret)
-
-
-class Aes:
-    """AES-256 one block at a time, from the cryptography library."""
-
-    def encrypt_blocks(self, key: bytes, data: bytes) -> bytes:
-        """Encrypts each block of 16 bytes on its own."""
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-        # ECB is what a block cipher is; what protects is CMAC, built on it (NIST SP 800-38B).
-        encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
-        return encryptor.update(data) + encryptor.finalize()

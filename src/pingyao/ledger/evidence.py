@@ -73,7 +73,19 @@ def record(
     about: dict[str, str],
 ) -> str:
     """Records a document in the caller's transaction; returns the event's key."""
-    document = read_document(path)
+    return keep(db, read_document(path), actor, at, system, time_source, about)
+
+
+def keep(
+    db: sa.Connection,
+    document: Document,
+    actor: str,
+    at: datetime,
+    system: str,
+    time_source: str,
+    about: dict[str, str],
+) -> str:
+    """Records a document that was read before, in the caller's transaction."""
     facts = Facts(
         document.name,
         document.size,

@@ -6,9 +6,10 @@ import msgspec
 import pyarrow as pa
 
 from pingyao.kernel.errors import Invalid
-from pingyao.protect.model import Asset, Made
+from pingyao.protect.model import Asset, Place, Release
 from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Sink
+from pingyao.protect.releasing import Terms, release
 from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
 from pingyao.protect.rules.mondrian import generalised, loss, partition
 from pingyao.protect.rules.private import Answer, Question, answer
@@ -46,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True):
     before: Anonymity
     after: Anonymity
     loss: float
-    made: tuple[Made, ...]
+    release: Release
 
 
 def assess(
@@ -62,11 +63,12 @@ def assess(
     return measure(quasi, sensitive), risk(quasi, threshold, population)
 
 
-def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink) -> Outcome:
+def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink, terms: Terms) -> Outcome:
     """Generalises the quasi-identifiers of a table until it is anonymous; other columns stay behind.
 
     Raises:
         Invalid: the table as a whole does not have what is asked of each class.
+        Withheld: the purpose forbids a column that was to be kept.
     """
     try:
         asset, columns = _read(reading, table, wanted)
@@ -76,20 +78,24 @@ def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink) -> Outco
             name: generalised(column, order, ends)
             for name, column in zip(wanted.quasi, quasi, strict=True)
         }
+        before = measure(quasi, sensitive)
         after = measure([coded(arrays[name]) for name in wanted.quasi], sensitive)
+        lost = round(loss(quasi, order, ends), 6)
         arrays |= {n: columns[n] for n in (wanted.sensitive, *wanted.keep) if n}
         made = pa.table({n: arrays[n] for n in columns})
         sink.write(asset, made.schema, _batches(made))
-        outcome = Outcome(
-            before=measure(quasi, sensitive),
-            after=after,
-            loss=round(loss(quasi, order, ends), 6),
-            made=sink.commit(),
-        )
+        facts: dict[str, object] = {
+            "quasi_identifiers": list(wanted.quasi),
+            "k": after.k,
+            "l": after.l,
+            "t": after.t,
+            "loss": lost,
+        }
+        done = {Place(asset.schema, asset.name, n): "bin" for n in wanted.quasi}
+        return Outcome(before, after, lost, release(terms, "anonymise", sink, done, facts))
     except BaseException:
         sink.discard()
         raise
-    return outcome
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:

@@ -1,18 +1,19 @@
 """The use cases of the watermark: a table marked for a recipient, and the recipient of a copy found."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingyao.kernel.errors import Invalid, Unsupported
-from pingyao.protect.model import Made
+from pingyao.protect.model import Place, Release
 from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Sink
-from pingyao.protect.rules.keyed import Prf
+from pingyao.protect.releasing import Terms, release
 from pingyao.protect.rules.watermark import (
+    Marks,
     Match,
     Spot,
     code,
@@ -48,17 +49,20 @@ def mark(
     reading: Reading,
     table: str,
     marking: Marking,
-    prf: Mapping[str, Prf],
+    marks: Marks,
     recipient: str,
     sink: Sink,
-) -> tuple[Made, ...]:
-    """Copies a table, marked for a recipient.
+    terms: Terms,
+    protected: Mapping[Place, str],
+) -> Release:
+    """Copies a table, marked for a recipient, and releases it if the purpose allows its columns.
 
     Args:
-        prf: for each column its keyed function, and under ``""`` that of the recipients' codes.
+        protected: techniques by which columns were protected before.
 
     Raises:
         Unsupported: a column holds no numbers.
+        Withheld: something in it the purpose forbids.
     """
     try:
         asset = pick(reading, table, marking.names)
@@ -66,24 +70,24 @@ def mark(
         first = next(batches, None)
         if first is None:
             raise Invalid("protect.nothing", f"表 {asset.name[:80]} 没有数据", "请核对数据源")
-        bits = code(prf[""], recipient)
+        bits = code(marks.recipients, recipient)
 
         def marked() -> Iterator[pa.RecordBatch]:
             batch: pa.RecordBatch | None = first
             while batch is not None:
-                yield _marked(batch, marking, prf, bits)
+                yield _marked(batch, marking, marks, bits)
                 batch = next(batches, None)
 
         sink.write(asset, first.schema, marked())
-        made = sink.commit()
+        facts: dict[str, object] = {"recipient": recipient, "columns": list(marking.columns)}
+        return release(terms, "watermark", sink, protected, facts)
     except BaseException:
         sink.discard()
         raise
-    return made
 
 
 def _marked(
-    batch: pa.RecordBatch, marking: Marking, prf: Mapping[str, Prf], bits: NDArray[np.uint64]
+    batch: pa.RecordBatch, marking: Marking, marks: Marks, bits: NDArray[Any]
 ) -> pa.RecordBatch:
     arrays = {n: batch.column(n) for n in batch.schema.names}
     rows = arrays[marking.key] if marking.key else None
@@ -92,23 +96,19 @@ def _marked(
             raise Unsupported(
                 "protect.not_numbers",
                 f"列 {name[:60]} 不是数值列（{arrays[name].type}），不能加水印",
-                "请选用金额、余额等数值列；文本文件请先转为 Parquet 或数据库",
+                "请选用金额、余额等数值列，或写成数字的文本列",
             )
-        arrays[name] = embed(arrays[name], rows, prf[name], bits, marking.spot)
+        arrays[name] = embed(arrays[name], rows, marks.column(name), bits, marking.spot)
     return pa.RecordBatch.from_arrays([*arrays.values()], names=[*arrays])
 
 
 def trace(
-    reading: Reading,
-    table: str,
-    marking: Marking,
-    prf: Mapping[str, Prf],
-    recipients: Sequence[str],
+    reading: Reading, table: str, marking: Marking, marks: Marks, recipients: Sequence[str]
 ) -> list[Match]:
     """Says which of the recipients a copy was made for, the likeliest first.
 
     Raises:
-        Invalid: no or too many recipients are named, or a cell is no number.
+        Invalid: no or too many recipients are named, or the table is empty.
     """
     if not 1 <= len(recipients) <= _MOST_NAMES:
         raise Invalid(
@@ -119,20 +119,8 @@ def trace(
     for batch in reading.batches(asset):
         rows = batch.column(marking.key) if marking.key else None
         for name in marking.columns:
-            said = votes(_numbers(batch.column(name)), rows, prf[name], marking.spot)
+            said = votes(batch.column(name), rows, marks.column(name), marking.spot)
             counted = said if counted is None else counted + said
     if counted is None:
         raise Invalid("protect.nothing", f"表 {asset.name[:80]} 没有数据", "请核对文件")
-    return recognise(counted, {name: code(prf[""], name) for name in recipients})
-
-
-def _numbers(column: pa.Array) -> pa.Array:
-    """Returns numbers; a copy that went through text still has them."""
-    if markable(column.type):
-        return column
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        raise Invalid(
-            "protect.not_numbers", "列中有不是数值的单元格", "请先清理这些单元格再追溯"
-        ) from None
+    return recognise(counted, {name: code(marks.recipients, name) for name in recipients})

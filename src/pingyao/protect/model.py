@@ -28,6 +28,7 @@ Stage = Literal[
 Act = Literal["forbid", "require", "advise"]
 Strength = Literal["应", "宜", "原则上", "产品默认"]
 Shape = Literal["text", "number", "date", "other"]
+Suite = Literal["intl", "gm"]
 Plain = str | int | float | bool
 
 
@@ -151,6 +152,7 @@ class Plan(msgspec.Struct, frozen=True):
     Attributes:
         purpose: what the data is for.
         packs: policy packs in force, names and versions.
+        recipient: who gets the data and is named by the watermark; empty for nobody in particular.
     """
 
     source: str
@@ -163,6 +165,7 @@ class Plan(msgspec.Struct, frozen=True):
     demands: tuple[Demand, ...]
     conditions: tuple[Condition, ...]
     unseen: tuple[Unseen, ...] = ()
+    recipient: str = ""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -187,18 +190,6 @@ class Done(msgspec.Struct, frozen=True):
     level: int
     personal: int
     regraded_by: str = ""
-
-
-class Staged(msgspec.Struct, frozen=True):
-    """What was written and is not released yet.
-
-    Attributes:
-        address: where it can be scanned; may hold a password, never shown.
-        tables: schema and table as a scan names them → those of the source.
-    """
-
-    address: str
-    tables: dict[tuple[str, str], tuple[str, str]]
 
 
 class Residual(msgspec.Struct, frozen=True):
@@ -226,6 +217,34 @@ class Made(msgspec.Struct, frozen=True):
     sha256: str = ""
 
 
+class Staged(msgspec.Struct, frozen=True):
+    """What was written and is not released yet.
+
+    Attributes:
+        address: where it can be scanned; may hold a password, never shown.
+        tables: schema and table as a scan names them → those of the source.
+        files: paths of the files written; empty where they are tables of a database.
+    """
+
+    address: str
+    tables: dict[tuple[str, str], tuple[str, str]]
+    made: tuple[Made, ...]
+    files: tuple[str, ...] = ()
+
+
+class KeyUsed(msgspec.Struct, frozen=True):
+    """Which key a run used.
+
+    Attributes:
+        check: tells the key of this scope from any other; nothing else can be learned from it.
+    """
+
+    name: str
+    version: int
+    suite: Suite
+    check: str
+
+
 class Record(msgspec.Struct, frozen=True):
     """The protection record: what was done, by which rule, and what the proof found."""
 
@@ -245,3 +264,26 @@ class Record(msgspec.Struct, frozen=True):
     conditions: tuple[Condition, ...]
     demands: tuple[Demand, ...]
     released: bool
+    key: KeyUsed | None = None
+    recipient: str = ""
+
+
+class Release(msgspec.Struct, frozen=True):
+    """What left by another way than a plan: by which act, and what the proof found.
+
+    Attributes:
+        facts: of the act, of plain JSON types; never a data value.
+        residuals: where there are any, nothing was released.
+    """
+
+    act: str
+    source: str
+    target: str
+    purpose: Purpose
+    actor: str
+    at: datetime
+    version: str
+    packs: tuple[str, ...]
+    made: tuple[Made, ...]
+    residuals: tuple[Residual, ...]
+    facts: dict[str, object]

@@ -1,28 +1,50 @@
 """What protection needs from outside."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import pyarrow as pa
 
-from pingyao.protect.model import Asset, Inventory, Made, Staged
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.protect.model import Asset, Inventory, Staged, Suite
 
 
 class Keys(Protocol):
-    """A secret of 32 bytes in somebody's keeping, from which keys are derived."""
+    """A named key in somebody's keeping, from which others are derived."""
 
-    def derive(self, purpose: str) -> bytes:
-        """Returns the 32-byte key of a purpose; the same purpose always gives the same key."""
+    @property
+    def name(self) -> str:
+        """The key's name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+        ...
+
+    @property
+    def suite(self) -> Suite:
+        """The algorithms that go with it."""
+        ...
+
+    def derive(self, use: str, length: int = 32) -> bytes:
+        """Returns the key of a use; the same use always gives the same key."""
         ...
 
 
-class Cipher(Protocol):
-    """A block cipher with blocks of 16 bytes, from a library made for it."""
+class Vault(Protocol):
+    """Random tokens that lead back to their values."""
 
-    def encrypt_blocks(self, key: bytes, data: bytes) -> bytes:
-        """Encrypts each block on its own, under a key of 32 bytes.
+    def tokenise(self, array: pa.Array) -> pa.Array:
+        """Replaces values by their tokens; nulls stay."""
+        ...
 
-        Not a way to encrypt data: other constructions are built on it.
+    def detokenise(self, array: pa.Array) -> pa.Array:
+        """Gives the values back; that it was asked becomes evidence.
+
+        Raises:
+            NotFound: tokens that are not of this vault; no value is given.
         """
         ...
 
@@ -55,8 +77,8 @@ class Sink(Protocol):
         """Returns what was written, so that it can be scanned; to be called after the last `write`."""
         ...
 
-    def commit(self) -> tuple[Made, ...]:
-        """Makes the target appear, all of it at once."""
+    def commit(self) -> None:
+        """Makes the target appear, all of it at once; to be called after `staged`."""
         ...
 
     def discard(self) -> None:
@@ -72,6 +94,21 @@ class Scanner(Protocol):
 
         Tables and columns are judged, and named, under the names and comments they have in the
         source: what the scan says differs from before only by what the cells hold.
+        """
+        ...
+
+
+class Book(Protocol):
+    """Where records are kept, and evidence of them."""
+
+    def __call__(
+        self, event: EvidenceEvent, record: bytes, staged: Staged | None = None
+    ) -> AbstractContextManager[None]:
+        """Keeps a record and its evidence if, and only if, what is done inside succeeds.
+
+        Args:
+            record: as JSON.
+            staged: files of the target; of each it is kept which it was.
         """
         ...
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import msgspec
 import pyarrow as pa
 
-from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
+from pingyao.kernel.errors import Conflict, Invalid
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.protect.model import (
     Asset,
@@ -17,39 +17,39 @@ from pingyao.protect.model import (
     Demand,
     Field,
     Inventory,
+    KeyUsed,
     Place,
     Plain,
     Plan,
     Purpose,
     Record,
+    Residual,
+    Staged,
 )
-from pingyao.protect.ports import Cipher, Keys, Progress, Reading, Scanner, Sink
-from pingyao.protect.rules.apply import HAVE, Keyed, Tally, Worker, check_params
-from pingyao.protect.rules.keyed import Prf
+from pingyao.protect.ports import Book, Keys, Progress, Reading, Scanner, Sink, Vault
+from pingyao.protect.releasing import Withheld, outcome
+from pingyao.protect.rules.apply import Tally, Worker
+from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import Policy, Rule, speaking
 from pingyao.protect.rules.propose import allowed, defaults, propose, subject_of
 from pingyao.protect.rules.regrade import graded, residuals
+from pingyao.protect.rules.techniques import HAVE, check_params
+from pingyao.protect.rules.watermark import Marker, Marks
 
 
-class Refused(NotPermitted):
-    """The output holds something that its purpose forbids; the record says what."""
+class Refused(Withheld):
+    """A plan's output holds something that its purpose forbids; the record says what."""
 
-    def __init__(self, record: Record) -> None:
-        listed = "；".join(
-            f"{r.place.table}.{r.place.column}：{r.detail}" for r in record.residuals[:5]
-        )
-        more = len(record.residuals) - 5
-        super().__init__(
-            "protect.residual",
-            f"保护后的数据仍有 {len(record.residuals)} 处不允许的内容，未予放行。{listed}"
-            + (f"；另有 {more} 处" if more > 0 else ""),
-            "目标未作任何改动；请在方案中为这些列改选技术后重试",
-        )
-        self.record = record
+    def __init__(self, record: Record, event: EvidenceEvent) -> None:
+        super().__init__(record.residuals, "请在方案中为这些列改选技术后重试")
+        self.record, self.event = record, event
 
 
-def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy) -> Plan:
+def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy, recipient: str = "") -> Plan:
     """Says for every column what must happen before the data serves a purpose, and why.
+
+    Args:
+        recipient: who gets the data; columns of amounts are marked for them.
 
     Raises:
         Invalid: there is nothing to plan for.
@@ -57,12 +57,15 @@ def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy) -> Plan:
     if not any(asset.fields for asset in inventory.assets):
         raise Invalid("protect.nothing", f"{inventory.source} 中没有可处理的列", "请核对数据源")
     proposals = [
-        each for asset in inventory.assets for each in propose(policy, purpose, asset, HAVE)
+        each
+        for asset in inventory.assets
+        for each in propose(policy, purpose, asset, HAVE, marked=bool(recipient))
     ]
     rules = list(dict.fromkeys(rule.id for _, found in proposals for rule in found))
     at = {id_: number for number, id_ in enumerate(rules)}
     by_id = {rule.id: rule for rule in policy.rules}
     demands = tuple(policy.demand(by_id[id_]) for id_ in rules)
+    seen_to = {"watermark"} if any("mark" in c.params for c, _ in proposals) else set[str]()
     return Plan(
         source=inventory.source,
         kind=inventory.kind,
@@ -75,16 +78,21 @@ def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy) -> Plan:
             for choice, found in proposals
         ),
         demands=demands,
-        conditions=_conditions(demands, policy),
+        conditions=_conditions(demands, policy, seen_to),
         unseen=inventory.unseen,
+        recipient=recipient,
     )
 
 
-def _conditions(demands: Sequence[Demand], policy: Policy) -> tuple[Condition, ...]:
+def _conditions(
+    demands: Sequence[Demand], policy: Policy, seen_to: set[str]
+) -> tuple[Condition, ...]:
     result: dict[str, Condition] = {}
     for number, demand in enumerate(demands):
+        if demand.act == "advise":
+            continue
         for control in demand.controls:
-            if policy.controls[control][1] == "process" and demand.act != "advise":
+            if policy.controls[control][1] == "process" and control not in seen_to:
                 result.setdefault(control, Condition(control, number))
     return tuple(result.values())
 
@@ -160,6 +168,8 @@ class Run(msgspec.Struct, frozen=True):
     """What a run needs.
 
     Attributes:
+        vault: opens a token vault by name.
+        book: keeps the record and its evidence.
         scope: within one scope equal values meet again; each recipient gets a scope of its own.
         ready: told of what was written, before it is scanned; e.g. to show what comes next.
     """
@@ -170,7 +180,8 @@ class Run(msgspec.Struct, frozen=True):
     sink: Sink
     scanner: Scanner
     keys: Keys
-    cipher: Cipher
+    vault: Callable[[str], Vault]
+    book: Book
     scope: str
     actor: str
     progress: Progress | None = None
@@ -188,31 +199,33 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
         Conflict: the source has changed since the plan, or changes on the way.
     """
     started_at = datetime.now(UTC)
-    plan = choose(job.plan, {}, job.policy)
     try:
+        plan = choose(job.plan, {}, job.policy)
         tallies = _write(job, plan)
         if job.ready is not None:
             job.ready()
-        seen = job.scanner(job.sink.staged())
+        staged = job.sink.staged()
+        seen = job.scanner(staged)
         left = residuals(plan.choices, tallies, seen, job.policy, plan.purpose)
-        record = _record(job, plan, tallies, started_at)
-        record = msgspec.structs.replace(record, residuals=left)
+        record = _record(job, plan, tallies, started_at, left, staged)
+        event, kept = event_of(record), msgspec.json.encode(record)
         if left:
-            raise Refused(record)
-        made = job.sink.commit()
+            with job.book(event, kept):
+                pass
+            raise Refused(record, event)
+        with job.book(event, kept, staged):
+            job.sink.commit()
     except BaseException:
         job.sink.discard()
         raise
-    record = msgspec.structs.replace(
-        record, made=made, released=True, finished_at=datetime.now(UTC)
-    )
-    return record, event_of(record)
+    return record, event
 
 
 def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
-    keyed = keyed_by(job.keys, job.cipher, job.scope)
+    keyed = Keyed(job.keys, job.scope)
+    marker = Marker(Marks(job.keys), plan.recipient) if plan.recipient else None
     now = {(schema, table): names for schema, table, names in job.reading.columns()}
-    tallies: dict[Place, Tally] = {}
+    workers: list[tuple[Asset, Worker]] = []
     for (schema, table), choices in _by_table(plan).items():
         if (schema, table) not in now:
             raise Conflict(
@@ -220,14 +233,16 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
                 f"数据源中已没有表 {table[:80]}",
                 "请重新执行 protect plan 并复核",
             )
-        worker = Worker(choices, job.policy, keyed)
+        worker = Worker(choices, job.policy, keyed, job.vault, marker)
         worker.check(now[schema, table])
-        asset = Asset(schema, table, tuple(c.field for c in choices))
+        workers.append((Asset(schema, table, tuple(c.field for c in choices)), worker))
+    tallies: dict[Place, Tally] = {}
+    for asset, worker in workers:
         if job.progress is not None:
-            job.progress.table(table, None)
-        if any(c.technique != "withhold" for c in choices):
+            job.progress.table(asset.name, None)
+        if worker.gives:
             _write_table(job, worker, asset)
-        tallies |= {Place(schema, table, name): t for name, t in worker.tallies.items()}
+        tallies |= {Place(asset.schema, asset.name, n): t for n, t in worker.tallies.items()}
     return tallies
 
 
@@ -252,21 +267,16 @@ def _write_table(job: Run, worker: Worker, asset: Asset) -> None:
     job.sink.write(asset, schema, protected())
 
 
-def keyed_by(keys: Keys, cipher: Cipher, scope: str) -> Keyed:
-    """Gives the keyed function of a use within a scope; each use has a key of its own."""
-    made: dict[str, Prf] = {}
-
-    def keyed(use: str) -> Prf:
-        if use not in made:
-            # The scope's length stands before it, so that no two pairs share a name.
-            made[use] = Prf(cipher, keys.derive(f"protect/{len(scope)}:{scope}/{use}"))
-        return made[use]
-
-    return keyed
-
-
-def _record(job: Run, plan: Plan, tallies: Mapping[Place, Tally], started_at: datetime) -> Record:
+def _record(
+    job: Run,
+    plan: Plan,
+    tallies: Mapping[Place, Tally],
+    started_at: datetime,
+    left: tuple[Residual, ...],
+    staged: Staged,
+) -> Record:
     done = tuple(graded(c, tallies[c.field.place], job.policy, plan.purpose) for c in plan.choices)
+    keys = job.keys
     return Record(
         source=plan.source,
         target=job.sink.name,
@@ -278,12 +288,14 @@ def _record(job: Run, plan: Plan, tallies: Mapping[Place, Tally], started_at: da
         version=version("pingyao"),
         packs=plan.packs,
         plan_sha256=digest(plan),
-        made=(),
+        made=() if left else staged.made,
         done=done,
-        residuals=(),
+        residuals=left,
         conditions=plan.conditions,
         demands=plan.demands,
-        released=False,
+        released=not left,
+        key=KeyUsed(keys.name, keys.version, keys.suite, Keyed(keys, job.scope).check),
+        recipient=plan.recipient,
     )
 
 
@@ -296,18 +308,16 @@ def event_of(record: Record) -> EvidenceEvent:
     """Returns the evidence of a run: what was done, never to which values."""
     body: dict[str, object] = {
         "source": record.source,
-        "target": record.target,
         "purpose": record.purpose,
+        "recipient": record.recipient,
         "plan_sha256": record.plan_sha256,
         "packs": list(record.packs),
-        "rows": sum(m.rows for m in record.made),
-        "files": {m.file: m.sha256 for m in record.made if m.file},
+        **outcome(record.made),
         "columns": len(record.done),
         "residuals": len(record.residuals),
         "record_sha256": hashlib.sha256(
             msgspec.json.encode(record, order="deterministic")
         ).hexdigest(),
     }
-    return EvidenceEvent(
-        "protect.run.completed", record.target, record.actor, record.finished_at, body
-    )
+    kind = "protect.run.completed" if record.released else "protect.run.refused"
+    return EvidenceEvent(kind, record.target, record.actor, record.finished_at, body)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from pingyao.platform.crypto.lanes import hmac_many
 from pingyao.platform.crypto.ports import NONCE_BYTES, TAG_BYTES
 from pingyao.platform.db import explain
 from pingyao.protect.rules.cells import text_cells
+from pingyao.protect.rules.tokens import ALPHABET
 
 metadata = sa.MetaData()
 vaults = sa.Table(
@@ -46,7 +48,8 @@ tokens = sa.Table(
 )
 Emit = Callable[[sa.Connection, Iterable[EvidenceEvent]], object]
 SUITES = {"intl": ("aes-256-gcm", "sha256", 32), "gm": ("sm4-gcm", "sm3", 16)}
-_TOKEN_BYTES = 16
+_TOKEN_LENGTH = 26  # 130 bits
+_LETTERS = ALPHABET.decode()
 _BATCH = 500
 _T = TypeVar("_T")
 
@@ -142,7 +145,7 @@ class Vault:
         for some in _batches(new):
             rows: list[dict[str, object]] = []
             for lookup, value in some:
-                token = secrets.token_hex(_TOKEN_BYTES)
+                token = "".join(map(secrets.choice, repeat(_LETTERS, _TOKEN_LENGTH)))
                 sealed = self._close(token, value)
                 rows.append(
                     {"vault": self.name, "lookup": lookup, "token": token, "sealed": sealed}

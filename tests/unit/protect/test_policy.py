@@ -16,9 +16,9 @@ from pingyao.kernel.errors import Invalid
 from pingyao.protect.formats.plan_json import read_plan, write_plan
 from pingyao.protect.formats.plan_xlsx import parsed, read_plan_xlsx, write_plan_xlsx, written
 from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Plan, Purpose
-from pingyao.protect.rules.apply import HAVE, TECHNIQUES, check_params
 from pingyao.protect.rules.policy import Policy, applying, data_controls, speaking
 from pingyao.protect.rules.propose import allowed
+from pingyao.protect.rules.techniques import HAVE, TECHNIQUES, check_params
 from pingyao.protect.service import choose, make_plan
 
 PURPOSES = get_args(Purpose)
@@ -61,10 +61,10 @@ def planned(policy: Policy, purpose: Purpose) -> tuple[Plan, dict[str, str]]:
 def test_each_purpose_gets_what_it_needs(policy: Policy) -> None:
     testing = planned(policy, "testing")[1]
     assert testing == {
-        "cust_no": "pseudonym",
+        "cust_no": "fpe",
         "name": "surrogate",
-        "id_no": "pseudonym",
-        "mobile": "surrogate",
+        "id_no": "fpe",
+        "mobile": "fpe",
         "birth": "shift",
         "cvv2": "redact",
         "otp": "mask",
@@ -80,7 +80,8 @@ def test_each_purpose_gets_what_it_needs(policy: Policy) -> None:
         gone = {n for n, t in planned(policy, purpose)[1].items() if t == "withhold"}
         assert {"cvv2", "otp", "pwd"} <= gone
     assert planned(policy, "disclosure")[1]["branch"] == "keep"
-    assert planned(policy, "modelling")[1]["id_no"] == "pseudonym"
+    assert planned(policy, "modelling")[1]["id_no"] == "fpe"
+    assert planned(policy, "entrusting")[1]["id_no"] == "pseudonym"
 
 
 TYPES = st.sampled_from(
@@ -158,6 +159,11 @@ def test_rules_cite_and_say_how_sure_they_are(policy: Policy) -> None:
         ("note", "keep", {}),
         ("name", "nonsense", {}),
         ("name", "fpe", {}),
+        ("id_no", "fpe", {"keep": "sex"}),
+        ("id_no", "fpe", {"bin": 9}),
+        ("id_no", "vault", {}),
+        ("id_no", "vault", {"vault": ""}),
+        ("balance", "keep", {"mark": 0}),
         ("birth", "shift", {"days": 0}),
         ("birth", "shift", {}),
         ("birth", "shift", {"days": 9, "by": "nobody"}),

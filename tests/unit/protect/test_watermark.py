@@ -4,11 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pingyao.app.protection import Aes
 from pingyao.protect.rules.keyed import Prf
 from pingyao.protect.rules.watermark import Spot, code, embed, recognise, surest, votes
 
-KEY = Prf(Aes(), bytes(range(32)))
+KEY = Prf("sha256", bytes(range(32)))
 NAMES = [f"接收方{n}" for n in range(500)]
 SPOT = Spot()
 
@@ -72,7 +71,7 @@ def test_unmarked_data_accuses_nobody() -> None:
 def test_another_key_sees_nothing() -> None:
     column, keys = amounts()
     marked = embed(column, keys, KEY, code(KEY, "甲"), SPOT)
-    other = Prf(Aes(), bytes(32))
+    other = Prf("sha256", bytes(32))
     assert surest(recognise(votes(marked, keys, other, SPOT), {"甲": code(other, "甲")})) is None
 
 
@@ -94,3 +93,19 @@ def test_nulls_small_numbers_and_no_numbers_stay() -> None:
     assert marked.to_pylist()[:4] == [None, 0.0, 1.23, 9.99]
     assert marked.to_pylist()[5:] == [float("inf"), -5.0]
     assert recognise(np.zeros((64, 2), np.int64), {"甲": code(KEY, "甲")})[0].chance == 1.0
+
+
+def test_numbers_written_as_text_carry_it_and_keep_their_form() -> None:
+    column, _ = amounts()
+    written = pa.array([*[f"{v:.2f}" for v in column.to_pylist()][:-3], "n/a", "", None])
+    marked = embed(written, None, KEY, code(KEY, "甲"), SPOT)
+    assert marked.to_pylist()[-3:] == ["n/a", "", None]
+    for before, after in zip(written.to_pylist()[:-3], marked.to_pylist(), strict=False):
+        assert before[:-1] == after[:-1]
+    found = recognise(votes(marked, None, KEY, SPOT), {n: code(KEY, n) for n in [*NAMES, "甲"]})
+    best = surest(found)
+    assert best is not None
+    assert best.recipient == "甲"
+    short = pa.array([None if v is None else v.rstrip("0") for v in marked.to_pylist()])
+    again = surest(recognise(votes(short, None, KEY, SPOT), {"甲": code(KEY, "甲")}))
+    assert again is not None

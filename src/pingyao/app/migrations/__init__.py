@@ -10,6 +10,7 @@ from pingyao.app.migrations import (
     v0003_vault,
     v0004_evidence,
     v0005_lifecycle,
+    v0006_protection,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -19,6 +20,7 @@ _STEPS = (
     v0003_vault.upgrade,
     v0004_evidence.upgrade,
     v0005_lifecycle.upgrade,
+    v0006_protection.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)

@@ -6,15 +6,17 @@ import jinja2
 import msgspec
 import xlsxwriter
 
+from pingyao.kernel.errors import Invalid
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.files import write_atomically
 from pingyao.protect.formats.plan_xlsx import written
 from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, table
-from pingyao.protect.model import Done, Record
+from pingyao.protect.model import Done, KeyUsed, Record
 from pingyao.protect.rules.policy import Policy
 
 FORMAT = "pingyao.protect.record/1"
 _SHOWN = 5_000
+_LARGEST = 512 * 1024**2
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -38,6 +40,33 @@ def write_record(
     return paths
 
 
+def read_record(path: Path) -> Record:
+    """Reads ``record.json`` back.
+
+    Raises:
+        Invalid: it is no record.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise Invalid("protect.not_record", f"{path.name} 超过 512 MiB", "请核对所指的文件")
+        document = msgspec.json.decode(path.read_bytes(), type=Document)
+    except OSError as error:
+        raise Invalid(
+            "protect.not_record", f"无法读取 {path.name}：{error.strerror}", "请检查路径与权限"
+        ) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Invalid(
+            "protect.not_record",
+            f"{path.name} 不是保护记录",
+            "请给出 protect run 写出的 record.json",
+        ) from None
+    if document.format != FORMAT:
+        raise Invalid(
+            "protect.not_record", f"记录格式 {document.format[:40]} 不受支持", "请升级 pingyao"
+        )
+    return document.record
+
+
 def _facts(record: Record, policy: Policy) -> list[tuple[str, str]]:
     aim = policy.purposes[record.purpose]
     rows = sum(m.rows for m in record.made)
@@ -51,7 +80,9 @@ def _facts(record: Record, policy: Policy) -> list[tuple[str, str]]:
         ("数据源", record.source),
         ("目标", record.target),
         ("用途", aim.zh + ("，数据离开本机构" if aim.leaves else "，数据在本机构内")),
-        ("范围", record.scope),
+        ("关联范围", record.scope),
+        ("接收方", record.recipient or "未指明"),
+        ("密钥", _key(record.key)),
         ("经办", record.actor),
         ("时间", f"{record.started_at:%Y-%m-%d %H:%M:%S} 至 {record.finished_at:%H:%M:%S} UTC"),
         ("表、行、列", f"{len(record.made):,} 张表，{rows:,} 行；处理 {len(record.done):,} 列"),
@@ -67,7 +98,7 @@ def _done(done: Done, policy: Policy) -> tuple[str | int, ...]:
         done.place.schema,
         done.place.table,
         done.place.column,
-        policy.techniques[done.technique].zh,
+        policy.techniques[done.technique].zh + ("，加水印" if "mark" in done.params else ""),
         written(done.params),
         done.cells,
         done.unchanged,
@@ -80,13 +111,20 @@ def _done(done: Done, policy: Policy) -> tuple[str | int, ...]:
     )
 
 
+def _key(key: KeyUsed | None) -> str:
+    if key is None:
+        return "未记录"
+    said = {"intl": "AES-256、HMAC-SHA-256", "gm": "SM4、HMAC-SM3"}[key.suite]
+    return f"{key.name}@{key.version}（{said}），核对值 {key.check}"
+
+
 def _class(personal: int) -> str:
     return f"C{personal}" if personal else "—"
 
 
 _DONE = (
     *(("库/模式/文件", 24), ("表", 22), ("字段", 22), ("技术", 16), ("参数", 20)),
-    *(("单元格", 12), ("未改变", 10), ("不合格式而遮盖", 14), ("原级别", 8), ("现级别", 8)),
+    *(("单元格", 12), ("未改变", 10), ("不合格式而另行处理", 18), ("原级别", 8), ("现级别", 8)),
     *(("原类别", 8), ("现类别", 8), ("重新定级依据", 70)),
 )
 
@@ -147,10 +185,10 @@ p.note{color:#52606d}@media print{body{background:#fff}th{position:static}}
 {% if residuals %}<h2>残留</h2><div class="scroll"><table><tr><th>表</th><th>字段</th><th>说明</th></tr>
 {% for r in residuals %}<tr><td>{{ r.place.table }}</td><td>{{ r.place.column }}</td><td>{{ r.detail }}</td></tr>{% endfor %}</table></div>{% endif %}
 <h2>用了哪些技术，攻击者仍能做到什么</h2><div class="scroll"><table><tr><th>技术</th><th>列</th><th>威胁</th></tr>
-{% for t, n in used %}<tr><td>{{ t.zh }}</td><td class="n">{{ n }}</td><td>{{ t.threat }}</td></tr>{% endfor %}</table></div>
+{% for t, n in used %}<tr><td class="c">{{ t.zh }}</td><td class="n">{{ n }}</td><td>{{ t.threat }}</td></tr>{% endfor %}</table></div>
 <h2>逐列</h2>{% if more %}<p class="note">只列出前 {{ rows|length }} 列，其余 {{ more }} 列见工作簿。</p>{% endif %}
-<div class="scroll"><table><tr><th>表</th><th>字段</th><th>技术</th><th>参数</th><th>单元格</th><th>未改变</th><th>遮盖</th><th>原级别</th><th>现级别</th><th>类别</th><th>重新定级依据</th></tr>
-{% for r in rows %}<tr><td>{{ r[1] }}</td><td>{{ r[2] }}</td><td>{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if r[3] != '保留原值' else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td class="c">{{ r[10] if r[10] == r[11] else r[10] ~ " → " ~ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
+<div class="scroll"><table><tr><th>表</th><th>字段</th><th>技术</th><th>参数</th><th>单元格</th><th>未改变</th><th>另行处理</th><th>原级别</th><th>现级别</th><th>类别</th><th>重新定级依据</th></tr>
+{% for r in rows %}<tr><td>{{ r[1] }}</td><td>{{ r[2] }}</td><td>{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if not r[3].startswith('保留原值') else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td class="c">{{ r[10] if r[10] == r[11] else r[10] ~ " → " ~ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
 <h2>须由机构另行完成</h2><div class="scroll"><table><tr><th>措施</th><th>程度</th><th>要求</th><th>依据</th></tr>
 {% for c in conditions %}<tr><td>{{ c[0] }}</td><td>{{ c[1] }}</td><td>{{ c[2] }}</td><td>{{ c[3] }}</td></tr>{% endfor %}</table></div>
 <p class="note">本记录不含任何数据取值。标为“待核对”的规则未与标准原文逐条核对，机构应对照原文确认。</p>

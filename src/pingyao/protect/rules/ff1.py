@@ -23,7 +23,7 @@ from pingyao.protect.rules.cells import Cells, text_cells
 from pingyao.protect.rules.feistel import Feistel, Numbers, encryptable
 from pingyao.protect.rules.identifiers import USCC_SET
 
-Kind = Literal["text", "mobile", "bank_card", "id_card", "uscc"]
+Kind = Literal["text", "code", "mobile", "bank_card", "id_card", "uscc"]
 DIGITS = "0123456789"
 LOWER36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 UPPER36 = LOWER36.upper()
@@ -34,7 +34,8 @@ class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a column is encrypted in its own format.
 
     Attributes:
-        kind: ``text`` over an alphabet, each length by itself; ``mobile`` keeps three digits;
+        kind: ``text`` over an alphabet, each length by itself; ``code`` keeps the capital letters
+            before six digits and more; ``mobile`` keeps three digits;
             ``bank_card`` keeps the issuer's digits and makes the Luhn digit new; ``id_card`` keeps
             the region or the birth date or neither and makes the check character new (a small x
             comes back as X); ``uscc``
@@ -116,7 +117,7 @@ def _column(
         return given.dictionary_encode().cast(array.type)
     cells = text_cells(array)
     groups = np.zeros(len(array), np.int64)
-    _fit(scheme, cells, groups)
+    fit(scheme, cells, groups)
     fits = groups > 0
     misfits = int((cells.live & ~fits).sum())
     if misfits and scheme.misfits == "refuse":
@@ -132,7 +133,8 @@ def _column(
     return cells.result(fits)
 
 
-def _fit(scheme: Scheme, cells: Cells, groups: NDArray[np.int64]) -> None:
+def fit(scheme: Scheme, cells: Cells, groups: NDArray[np.int64]) -> None:
+    """Writes to ``groups`` which cells have the shape of a scheme: 0 for those that do not."""
     data, offsets, live = cells.data, cells.offsets, cells.live
     match scheme.kind:
         case "text":
@@ -142,6 +144,8 @@ def _fit(scheme: Scheme, cells: Cells, groups: NDArray[np.int64]) -> None:
                 for length in np.unique(groups):
                     if length and not encryptable(len(scheme.alphabet), int(length)):
                         groups[groups == length] = 0
+        case "code":
+            shapes.fit_code(data, offsets, live, groups)
         case "mobile":
             shapes.fit_mobile(data, offsets, live, groups)
         case "bank_card":
@@ -172,6 +176,9 @@ def _group(
     match scheme.kind:
         case "text":
             body = _Body(scheme.alphabet.encode(), 0, group)
+        case "code":
+            letters, length = divmod(group, shapes.CODE_GROUP)
+            body = _Body(DIGITS.encode(), letters, length - letters)
         case "mobile":
             body = _Body(DIGITS.encode(), shapes.MOBILE_KEPT, 11 - shapes.MOBILE_KEPT)
         case "bank_card":
@@ -185,7 +192,7 @@ def _group(
     radix, size = len(body.alphabet), body.size
     feistel = Feistel(encrypt, radix, size, tweak, bound=body.keep > 0)
     a, b = np.empty(len(rows), np.uint64), np.empty(len(rows), np.uint64)
-    kept = np.empty(len(rows) if body.keep else 0, np.uint64)
+    kept = np.zeros(len(rows) if body.keep else 0, np.uint64)
     u = size // 2
     data, offsets, out = cells.data, cells.offsets, cells.out
     values, chars = shapes.values_of(body.alphabet), np.frombuffer(body.alphabet, np.uint8)

@@ -15,6 +15,9 @@ from pingyao.protect.rules.policy import (
 
 _NUMBERS = ("int", "num", "dec", "double", "float", "real", "money")
 _DATES = ("date", "time")
+_AMOUNTS = {"amount_balance", "transaction_amount", "income_assets", "financial_statement"}
+# Whose values stay numbers, so that the last digit can carry a mark.
+_MARKED = ("keep", "noise")
 # Whose dates move together: the first of these a table has is its subject.
 _SUBJECTS = ("customer_no", "id_card_no", "account_no", "bank_card_no", "contract_or_loan_no")
 
@@ -32,9 +35,13 @@ def shape(policy: Policy, field: Field) -> Shape:
         return "number"
     if "blob" in declared or "binary" in declared or "bytea" in declared:
         return "other"
-    amounts = ("amount_balance", "income_assets", "financial_statement", "interest_rate")
     family = {policy.families.get(t, t) for t in may_be(field)}
-    return "number" if not declared and family <= set(amounts) else "text"
+    return "number" if not declared and family <= _AMOUNTS | {"interest_rate"} else "text"
+
+
+def _is_amount(policy: Policy, field: Field) -> bool:
+    families = {policy.families.get(t, t) for t in may_be(field)}
+    return families <= _AMOUNTS and "int" not in field.declared_type.lower()
 
 
 def allowed(
@@ -62,11 +69,14 @@ def allowed(
 
 
 def propose(
-    policy: Policy, purpose: Purpose, asset: Asset, have: frozenset[str]
+    policy: Policy, purpose: Purpose, asset: Asset, have: frozenset[str], *, marked: bool = False
 ) -> list[tuple[Choice, tuple[Rule, ...]]]:
     """Proposes a technique for every column of a table, with the rules that speak of it.
 
     A column that was not asserted is hidden at least: nobody knows yet what it gives away.
+
+    Args:
+        marked: whether amounts are to carry a watermark.
     """
     result: list[tuple[Choice, tuple[Rule, ...]]] = []
     subject = subject_of(asset)
@@ -74,11 +84,14 @@ def propose(
         rules = speaking(policy, purpose, field)
         fit = allowed(policy, purpose, field, rules, have)
         chosen = fit[0]
+        params = defaults(chosen, field, subject)
+        if marked and chosen.id in _MARKED and _is_amount(policy, field):
+            params["mark"] = 0.01
         choice = Choice(
             field=field,
             demands=(),
             technique=chosen.id,
-            params=defaults(chosen, field, subject),
+            params=params,
             allowed=tuple(t.id for t in fit),
         )
         result.append((choice, rules))

@@ -71,6 +71,36 @@ def residuals(
     return tuple(found)
 
 
+def remaining(
+    seen: Inventory, techniques: Mapping[Place, str], policy: Policy, purpose: Purpose
+) -> tuple[Residual, ...]:
+    """Says what of a target that no plan made its purpose forbids.
+
+    Args:
+        techniques: what was done to which columns; the others count as kept as they were.
+    """
+    found = [Residual(Place("", u.where, ""), "residual.unread", 0, u.detail) for u in seen.unseen]
+    for now in (f for a in seen.assets for f in a.fields):
+        technique = policy.techniques[techniques.get(now.place, "keep")]
+        missing = data_controls(policy, speaking(policy, purpose, now)) - technique.satisfies
+        if technique.id == "keep" and missing:
+            named = "、".join(sorted(policy.controls[c][0] for c in missing))
+            found.append(Residual(now.place, "residual.forbidden", 0, f"该用途下须{named}"))
+        elif "withhold" in missing:
+            found.append(Residual(now.place, "residual.forbidden", 0, "该用途下不得提供该列"))
+        elif technique.id not in _FORM_KEPT:
+            found += _identifiers(now, technique.id, policy)
+    return tuple(found)
+
+
+def _identifiers(now: Field, technique: str, policy: Policy) -> Iterable[Residual]:
+    for each in now.found:
+        if technique == "mask" and each.type == "email":
+            continue  # u***@bank.cn is an address by its form, and nobody's
+        said = f"仍见到{policy.names.get(each.type, each.type)} {each.count:,} 个"
+        yield Residual(now.place, "residual.identifier", each.count, said)
+
+
 def _of_column(
     choice: Choice, tally: Tally, now: Field, policy: Policy, purpose: Purpose
 ) -> Iterable[Residual]:
@@ -80,15 +110,7 @@ def _of_column(
             place, "residual.unchanged", tally.unchanged, f"{tally.unchanged:,} 个单元格未被改变"
         )
     if technique not in _FORM_KEPT:
-        for each in now.found:
-            if technique == "mask" and each.type == "email":
-                continue  # u***@bank.cn is an address by its form, and nobody's
-            yield Residual(
-                place,
-                "residual.identifier",
-                each.count,
-                f"仍见到{policy.names.get(each.type, each.type)} {each.count:,} 个",
-            )
+        yield from _identifiers(now, technique, policy)
     if technique == "keep":
         # What the new scan says counts beside what the plan knew: the stricter of both.
         strict = msgspec.structs.replace(

@@ -33,6 +33,9 @@ ID_WHOLE = ID_BY_BIRTH * DAYS
 USCC_KEPT = 8
 USCC_SOUND, USCC_OTHER = 1, 2
 MOBILE_KEPT = 3
+# A code's group says where its digits begin and how long it is.
+CODE_GROUP = 64
+_CODE_LETTERS, _CODE_LEAST, _CODE_MOST = 6, 6, 36
 
 
 def values_of(alphabet: bytes) -> np.ndarray:
@@ -55,6 +58,21 @@ def fit_text(data, offsets, live, values, groups):
         for i in range(start, end):
             fits = fits and values[data[i]] >= 0
         groups[k] = end - start if fits else 0
+
+
+@njit(cache=True, nogil=True)
+def fit_code(data, offsets, live, groups):
+    """Groups one to six capital letters with 6 to 36 digits behind them, by both numbers."""
+    for k in range(len(groups)):
+        start, end = offsets[k], offsets[k + 1]
+        body = start
+        while body < end and 65 <= data[body] <= 90:
+            body += 1
+        digits = live[k] and 1 <= body - start <= _CODE_LETTERS
+        digits = digits and _CODE_LEAST <= end - body <= _CODE_MOST
+        for i in range(body, end if digits else body):
+            digits = digits and 48 <= data[i] <= 57
+        groups[k] = (body - start) * CODE_GROUP + end - start if digits else 0
 
 
 @njit(cache=True, nogil=True)
@@ -109,13 +127,19 @@ def _number(data, start, end, values, radix):
 
 @njit(cache=True, nogil=True)
 def read_text(data, offsets, rows, keep, u, v, values, radix, a, b, kept):
-    """Reads the u + v characters behind the kept ones as two numbers, the kept ones as a third."""
+    """Reads the u + v characters behind the kept ones as two numbers, the kept ones as a third.
+
+    What is kept of a code are letters, and stands for itself.
+    """
     for k in range(len(rows)):
         start = offsets[rows[k]]
         body = start + keep
         a[k] = _number(data, body, body + u, values, radix)
         b[k] = _number(data, body + u, body + u + v, values, radix)
-        if keep:
+        if keep and values[data[start]] < 0:
+            for i in range(start, body):
+                kept[k] = kept[k] << np.uint64(8) | np.uint64(data[i])
+        elif keep:
             kept[k] = _number(data, start, body, values, radix)
 
 

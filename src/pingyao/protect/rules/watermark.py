@@ -17,10 +17,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from pingyao.protect.ports import Keys
 from pingyao.protect.rules.arrays import as_text, pc
-from pingyao.protect.rules.keyed import Prf
+from pingyao.protect.rules.keyed import Keyed, Prf
 
 BITS = 64
+UNITS = (1e-9, 1e9)
+"""Bounds of the smallest step of a column."""
 _LEAST = 100
 """Leading part of a number that carries a mark, at least: a smaller one would be changed too much."""
 
@@ -60,6 +63,35 @@ def code(prf: Prf, recipient: str) -> np.ndarray:
     return (value >> np.arange(BITS, dtype=np.uint64)) & np.uint64(1)
 
 
+class Marks:
+    """The keyed functions of the watermark, the same for all scopes: a trace tries every recipient.
+
+    Attributes:
+        recipients: of the recipients' codes.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keyed = Keyed(keys, "watermark")
+        self.recipients = self._keyed.prf("recipients")
+
+    def column(self, name: str) -> Prf:
+        """Returns the function of a column, by its name."""
+        return self._keyed.prf(f"column/{name}")
+
+
+class Marker:
+    """Marks columns for a recipient, each number placed by its own leading digits."""
+
+    def __init__(self, marks: Marks, recipient: str) -> None:
+        self._marks, self._bits = marks, code(marks.recipients, recipient)
+
+    def __call__(self, column: pa.Array, name: str, unit: float) -> pa.Array:
+        """Returns a column marked; one that holds no numbers stays as it is."""
+        if not markable(column.type):
+            return column
+        return embed(column, None, self._marks.column(name), self._bits, Spot(unit))
+
+
 def embed(
     column: pa.Array, rows: pa.Array | None, prf: Prf, bits: np.ndarray, spot: Spot
 ) -> pa.Array:
@@ -77,6 +109,10 @@ def embed(
     # 0↔1, 2↔3 … 8↔9: the leading digits stay.
     change = np.where(np.abs(steps) & 1, -1, 1) * np.where(steps < 0, -1, 1)
     made = (steps + np.where(flip, change, 0)) * spot.unit
+    if pa.types.is_string(column.type):
+        places = pa.decimal128(38, _decimals(spot.unit))
+        written = pa.array(np.where(flip, made, 0.0)).cast(places, safe=False).cast(pa.string())
+        return pc.if_else(pa.array(flip), written, column)
     kept = column.cast(pa.float64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
     values = np.where(flip, np.round(made, _decimals(spot.unit)), kept)
     valid = pa.array(column.is_valid())
@@ -85,7 +121,12 @@ def embed(
 
 
 def votes(column: pa.Array, rows: pa.Array | None, prf: Prf, spot: Spot) -> np.ndarray:
-    """Counts what the marked cells say: int64[64, 2], for each bit how often 0 and how often 1."""
+    """Counts what the marked cells say: int64[64, 2], for each bit how often 0 and how often 1.
+
+    A copy may have lost zeros at the end, or become text: every number counts.
+    """
+    if pa.types.is_string(column.type):
+        column = _read(column, r"^\s*-?\d+(\.\d+)?\s*$")
     steps, lead, known = _parts(column, spot)
     at, chosen, mask = _places(rows, lead, known, prf, spot)
     said = ((np.abs(steps) & 1).astype(np.uint64) ^ mask).astype(np.int64)
@@ -107,11 +148,25 @@ def recognise(counted: np.ndarray, codes: dict[str, np.ndarray]) -> list[Match]:
 
 
 def _parts(column: pa.Array, spot: Spot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if pa.types.is_string(column.type):
+        column = _as_numbers(column, _decimals(spot.unit))
     values = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     known = np.isfinite(values) & (np.abs(values) < spot.unit * 2.0**52)
     steps = np.round(np.where(known, values, 0.0) / spot.unit).astype(np.int64)
     lead = np.abs(steps) // 10
     return steps, lead, known & (lead >= _LEAST)
+
+
+def _as_numbers(column: pa.Array, decimals: int) -> pa.Array:
+    """Reads text; what is no number of just so many decimals is none that could carry a mark."""
+    shape = rf"^-?\d{{1,15}}\.\d{{{decimals}}}$" if decimals else r"^-?\d{1,15}$"
+    return _read(column, shape)
+
+
+def _read(column: pa.Array, shape: str) -> pa.Array:
+    fits = pc.match_substring_regex(column, shape)
+    shaped = pc.if_else(fits, pc.utf8_trim_whitespace(column), pa.scalar(None, pa.string()))
+    return pc.cast(shaped, pa.float64())
 
 
 def _places(
@@ -132,8 +187,9 @@ def _tail(agree: int, bits: int) -> float:
 
 
 def markable(kind: pa.DataType) -> bool:
-    """Tells whether a column of this type can carry a mark."""
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    """Tells whether a column of this type can carry a mark: numbers, also those written as text."""
+    of = pa.types
+    return of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or of.is_string(kind)
 
 
 def surest(matches: Sequence[Match], threshold: float = 1e-6) -> Match | None:

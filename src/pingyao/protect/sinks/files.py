@@ -76,16 +76,16 @@ class FilesSink:
             (m.file, m.file.rpartition("/")[2].removesuffix(f".{self._form}")): (m.schema, m.table)
             for m in self._made
         }
-        return Staged(str(self._staging), tables)
+        files = tuple(str(self._staging / m.file) for m in self._made)
+        return Staged(str(self._staging), tables, tuple(self._made), files)
 
-    def commit(self) -> tuple[Made, ...]:
+    def commit(self) -> None:
         """Moves the file or the folder into place."""
         refuse_existing(self._target)
         with full_disk_said(self.name):
             source = self._staging / self._made[0].file if self._single else self._staging
             source.rename(self._target)
         self.discard()
-        return tuple(self._made)
 
     def discard(self) -> None:
         """Removes what was written and not moved."""

@@ -92,9 +92,10 @@ class PostgresqlSink:
     def staged(self) -> Staged:
         """Returns the address of the staging schema."""
         tables = {(self._staging, name): (m.schema, m.table) for m, name in self._made}
-        return Staged(self._address({"schema": self._staging}), tables)
+        made = tuple(made for made, _ in self._made)
+        return Staged(self._address({"schema": self._staging}), tables, made)
 
-    def commit(self) -> tuple[Made, ...]:
+    def commit(self) -> None:
         """Moves all tables into their schema in one transaction."""
         target = sql.Identifier(self.schema)
         with self._said():
@@ -108,7 +109,6 @@ class PostgresqlSink:
             self._db.execute(sql.SQL("drop schema {}").format(sql.Identifier(self._staging)))
             self._db.commit()
             self._db.close()
-        return tuple(made for made, _ in self._made)
 
     def discard(self) -> None:
         """Drops the staging schema; a connection that is lost leaves it behind, unreleased."""

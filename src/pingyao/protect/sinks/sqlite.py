@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pingyao.kernel.errors import Unavailable
@@ -58,16 +59,16 @@ class SqliteSink:
         self._db.close()
         with full_disk_said(self.name), self._path.open("rb+") as file:
             os.fsync(file.fileno())
-        return Staged(str(self._path), self._names)
+        digest = sha256_of(self._path)
+        made = tuple(msgspec.structs.replace(m, sha256=digest) for m in self._made)
+        return Staged(str(self._path), self._names, made, (str(self._path),))
 
-    def commit(self) -> tuple[Made, ...]:
+    def commit(self) -> None:
         """Moves the file into place."""
         refuse_existing(self._target)
-        digest = sha256_of(self._path)
         with full_disk_said(self.name):
             self._path.rename(self._target)
         self.discard()
-        return tuple(Made(m.schema, m.table, m.rows, m.file, digest) for m in self._made)
 
     def discard(self) -> None:
         """Removes what was written and not moved."""

@@ -1,0 +1,185 @@
+"""Wires keys, token vaults, records and evidence into the protect room."""
+
+import getpass
+import platform
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from pingyao.app.opening import open_catalogue, open_holder, open_store, persons
+from pingyao.kernel.errors import Invalid, NotFound, Unavailable, Unsupported
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.platform import outbox
+from pingyao.platform.crypto import derive
+from pingyao.platform.crypto.keys import Approvals, Key, KeyHolder
+from pingyao.platform.crypto.keystore import KeyStore
+from pingyao.platform.db import explain
+from pingyao.protect import records, vault
+from pingyao.protect.model import Staged, Suite
+from pingyao.protect.ports import Vault
+
+_SUITES: Mapping[str, tuple[Suite, str]] = {
+    "hmac-sha256": ("intl", "sha256"),
+    "hmac-sm3": ("gm", "sm3"),
+}
+
+
+class StoredKeys:
+    """A key of the keystore, from which those of scopes and uses are derived; its kind says how.
+
+    Args:
+        held: the keystore it is of.
+    """
+
+    def __init__(self, key: Key, held: KeyStore | None = None) -> None:
+        self.held = held
+        if key.info.kind not in _SUITES:
+            raise Unsupported(
+                "protect.key_kind",
+                f"密钥 {key.info.name} 属 {key.info.kind}，不能用于保护数据",
+                f"请改用 {' 或 '.join(_SUITES)} 密钥",
+            )
+        self.suite: Suite
+        self.suite, self._hashed_by = _SUITES[key.info.kind]
+        self.name, self.version, self._secret = key.info.name, key.info.version, key.secret
+
+    def derive(self, use: str, length: int = 32) -> bytes:
+        """Derives by HKDF."""
+        return derive.from_key(self._secret, use, length=length, hashed_by=self._hashed_by)
+
+
+def open_keys(named: str, file: Path | None, approve: tuple[str, ...]) -> StoredKeys:
+    """Opens a key of the keystore: ``name``, or ``name@version`` for one that was rotated.
+
+    Raises:
+        NotFound: there is no such key.
+        Unsupported: it is of a kind that does not serve.
+    """
+    name, _, number = named.partition("@")
+    if number and not number.isdecimal():
+        raise Invalid("protect.bad_option", "--key 写作 名称 或 名称@版本", "请改正后再试")
+    held = open_store(file)
+    if not any(i.name == name for i in held.infos()):
+        raise NotFound(
+            "protect.no_key",
+            f"密钥库中没有密钥 {name[:64]}",
+            f"请执行 pingyao keys create {name[:64]} hmac-sha256（国密用 hmac-sm3），并备份密钥库",
+        )
+    key = held.get(name, int(number) if number else None, persons(approve))
+    return StoredKeys(key, held)
+
+
+class BoundVault:
+    """A token vault with who asks, and why."""
+
+    def __init__(self, opened: vault.Vault, reason: str) -> None:
+        self._opened, self._reason = opened, reason
+
+    def tokenise(self, array: pa.Array) -> pa.Array:
+        """See `pingyao.protect.ports.Vault`."""
+        return self._opened.tokenise(array, getpass.getuser())
+
+    def detokenise(self, array: pa.Array) -> pa.Array:
+        """See `pingyao.protect.ports.Vault`."""
+        return self._opened.detokenise(array, getpass.getuser(), self._reason)
+
+
+def vaults(
+    engine: sa.Engine,
+    file: Path | None,
+    keys: StoredKeys,
+    key: str,
+    approve: tuple[str, ...],
+    reason: str = "",
+) -> Callable[[str], Vault]:
+    """Returns what opens a vault by its name, each of them once.
+
+    Args:
+        keys: of the run, whose keystore holds the vault's key as well.
+        key: wraps the data key of a vault that is made now.
+        reason: why values are asked for.
+    """
+    opened: dict[str, Vault] = {}
+    holder: list[KeyHolder] = []
+
+    def open_(name: str) -> Vault:
+        if name not in opened:
+            if not holder:
+                holder.append(open_holder(file, keys.held))
+            opened[name] = BoundVault(
+                open_vault(engine, name, holder[0], key, "", persons(approve)), reason
+            )
+        return opened[name]
+
+    return open_
+
+
+def open_vault(
+    engine: sa.Engine,
+    name: str,
+    holder: KeyHolder,
+    key: str,
+    suite: str,
+    approvals: Approvals | None,
+) -> vault.Vault:
+    """Opens a vault, or makes it under a key."""
+    return vault.open_vault(
+        engine, name, holder, outbox.emit, key=key, suite=suite or "intl", approvals=approvals
+    )
+
+
+class Recorder:
+    """Keeps records in the database and hands their evidence on, each in one transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def __call__(
+        self, event: EvidenceEvent, record: bytes, staged: Staged | None = None
+    ) -> Generator[None]:
+        """See `pingyao.protect.ports.Book`."""
+        from pingyao.ledger import evidence
+        from pingyao.ledger.formats.documents import read_document
+        from pingyao.ledger.store.provenance import time_source
+
+        # Read before the transaction: nobody else can write while it lasts.
+        documents = [read_document(Path(f)) for f in staged.files] if staged else []
+        system = f"{platform.node()} pingyao/{version('pingyao')}"
+        about = {k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)}  # fmt: skip
+        done = False
+        try:
+            with self.engine.begin() as db:
+                records.keep(db, event, record)
+                for each in documents:
+                    evidence.keep(
+                        *(db, each, event.actor, event.occurred_at, system, time_source(), about)
+                    )
+                yield
+                done = True
+        except DBAPIError as error:
+            if done and staged is not None:
+                raise Unavailable(
+                    "protect.unrecorded",
+                    f"目标 {event.subject[:80]} 已写出，但记录未能保存，没有存证",
+                    "请移走该目标，检查目录数据库所在磁盘后重做",
+                ) from None
+            raise explain(error) from None
+
+    def settle(self, files: tuple[Path, ...] = (), about: Mapping[str, str] = {}) -> None:
+        """Records the reports written after a release, and moves what waits into the ledger."""
+        from pingyao.app.evidence import record_documents, settle
+
+        if files:
+            record_documents(self.engine, files, dict(about))
+        settle(self.engine)
+
+
+def open_recorder(url: str | None) -> Recorder:
+    """Opens the database for records."""
+    return Recorder(open_catalogue(url))

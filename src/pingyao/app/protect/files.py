@@ -1,0 +1,148 @@
+"""The commands that work on files: documents masked, files sealed and opened."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from pingyao.app.opening import Approve, Db, Store, open_catalogue, open_holder, persons
+from pingyao.app.protect.options import Json
+from pingyao.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from pingyao.protect.formats.sealing import Sealed
+
+
+def document(source: Path, target: Path, /, *, db: Db = None) -> None:
+    """遮盖文档中的证件号、卡号、信用代码、手机号、邮箱：.txt、.md、.log、.json、.jsonl、.docx；写成新文件。
+
+    姓名与叙述中的间接线索不在其列，公开前须人工阅读。
+    """
+    from pingyao.protect.formats.documents import mask_document
+
+    found = mask_document(source, target)
+    _leave(db, "protect.document.masked", target, {"source": source.name, "found": found})
+    print(f"已写入 {target}：遮盖标识 {found:,} 处")
+
+
+def seal(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    to: Annotated[tuple[str, ...], Parameter(help="可打开此文件的密钥名称，可重复给出")],
+    suite: Annotated[
+        str, Parameter(help="intl：AES-256-GCM 与 SHA-256；gm：SM4-GCM 与 SM3")
+    ] = "intl",
+    approve: Approve = (),
+    store: Store = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """加密一个文件或数据集，附散列树；目标要么完整，要么不出现。"""
+    from pingyao.platform.term import bytes_progress
+    from pingyao.protect.formats import sealing
+
+    held = open_holder(store)
+    total = source.stat().st_size if source.exists() else 0
+    with bytes_progress(source.name, total) as told:
+        said = sealing.seal(
+            source, target, held, to, suite=suite, approvals=persons(approve), told=told
+        )
+    _say(said, json=json)
+    _leave(db, "protect.file.sealed", target, _facts(source, said))
+
+
+def open_(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    approve: Approve = (),
+    store: Store = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """解密一个加密文件；有一处不符即不写出任何内容。"""
+    from pingyao.platform.term import bytes_progress
+    from pingyao.protect.formats import sealing
+
+    held = open_holder(store)
+    total = source.stat().st_size if source.exists() else 0
+    with bytes_progress(source.name, total) as told:
+        said = sealing.open_(source, target, held, approvals=persons(approve), told=told)
+    _say(said, json=json)
+    _leave(db, "protect.file.opened", target, _facts(source, said), recorded=False)
+
+
+def verify(
+    source: Path,
+    /,
+    *,
+    root: Annotated[str | None, Parameter(help="加密时给出的树根，十六进制")] = None,
+    json: Json = False,
+) -> None:
+    """不用密钥，核对加密文件与其散列树。"""
+    from pingyao.protect.formats import sealing
+
+    try:
+        wanted = bytes.fromhex(root) if root else None
+    except ValueError:
+        raise Invalid("keys.bad_root", "树根应为 64 位十六进制", "请照封装时的输出填写") from None
+    _say(sealing.verify(source, wanted), json=json)
+    if wanted is None:
+        print("未给出树根：只能说明文件自身相符，不能说明它就是当初那一份", file=sys.stderr)
+
+
+def rewrap(
+    source: Path,
+    /,
+    *,
+    to: Annotated[tuple[str, ...], Parameter(help="改由这些密钥打开；默认仍为原来的密钥")] = (),
+    approve: Approve = (),
+    store: Store = None,
+) -> None:
+    """密钥轮换后，把加密文件换到在用的版本；数据本身不重新加密。"""
+    from pingyao.protect.formats import sealing
+
+    said = sealing.rewrap(source, open_holder(store), to, persons(approve))
+    print(f"{source.name} 现由 {_keys(said.keys)} 打开")
+
+
+def _facts(source: Path, said: "Sealed") -> dict[str, object]:
+    return {
+        "source": source.name,
+        "suite": said.suite,
+        "root": said.root.hex(),
+        "keys": [f"{name}@{version}" for name, version in said.keys],
+    }
+
+
+def _leave(
+    db: str | None, kind: str, target: Path, facts: dict[str, object], *, recorded: bool = True
+) -> None:
+    """Leaves evidence of a file, and keeps which file it is."""
+    from pingyao.app.evidence import note, record_documents, settle
+
+    engine = open_catalogue(db)
+    note(engine, kind, target.name, facts)
+    if recorded:
+        record_documents(engine, [target], {"source": str(facts["source"])})
+    settle(engine)
+
+
+def _keys(keys: tuple[tuple[str, int], ...]) -> str:
+    return "、".join(f"{name} 版本 {version}" for name, version in keys)
+
+
+def _say(said: "Sealed", *, json: bool) -> None:
+    if json:
+        body = {**msgspec.structs.asdict(said), "root": said.root.hex()}
+        sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
+        return
+    print(
+        f"{said.length:,} 字节，{said.chunks:,} 块，套件 {said.suite}，由 {_keys(said.keys)} 打开"
+    )
+    print(f"树根 {said.root.hex()}")
