@@ -34,6 +34,7 @@ _COMMANDS = {
         "pingyao.app.lifecycle:app",
         "留存、删除与销毁、导出审批、生命周期评估 · retention, destruction, approvals",
     ),
+    "node": ("pingyao.app.node:app", "机构节点：初始化与运行 · a node of an institution"),
     "protect": (
         "pingyao.app.protect:app",
         "保护数据：按用途与级别给出方案，执行并证明 · protect data",

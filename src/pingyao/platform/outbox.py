@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.event import EvidenceEvent
+from pingyao.platform import audit
 
 metadata = sa.MetaData()
 outbox = sa.Table(
@@ -32,16 +33,18 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> list[str]:
-    """Puts events where the ledger will collect them, in the caller's transaction.
+    """Puts events where the ledger will collect them, and into the audit trail, in the caller's transaction.
 
     Returns:
         Their keys, in order.
     """
+    listed = list(events)
     rows = [
-        {"key": secrets.token_hex(16), "event": msgspec.json.encode(e).decode()} for e in events
+        {"key": secrets.token_hex(16), "event": msgspec.json.encode(e).decode()} for e in listed
     ]
     if rows:
         db.execute(sa.insert(outbox), rows)
+        audit.keep(db, listed)
     return [row["key"] for row in rows]
 
 

@@ -11,6 +11,7 @@ from pingyao.app.migrations import (
     v0004_evidence,
     v0005_lifecycle,
     v0006_protection,
+    v0007_node,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -21,6 +22,7 @@ _STEPS = (
     v0004_evidence.upgrade,
     v0005_lifecycle.upgrade,
     v0006_protection.upgrade,
+    v0007_node.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)

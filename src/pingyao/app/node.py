@@ -1,0 +1,191 @@
+"""The commands ``pingyao node …``: set up a node, and serve it."""
+
+import getpass
+import ipaddress
+import logging
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.kernel.errors import Conflict, Invalid, NotYet, Unsupported
+from pingyao.platform.identity.model import Institution
+from pingyao.platform.policy import ADMINISTRATORS
+from pingyao.platform.term import safe
+
+app = App(name="node", help="机构节点：初始化与运行 · a node of an institution")
+Key = Annotated[Path | None, Parameter(help="节点密钥文件；默认在本人数据目录")]
+_ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
+
+
+@app.command
+def init(
+    *,
+    institution: Annotated[str, Parameter(help="机构名称")],
+    uscc: Annotated[str, Parameter(help="统一社会信用代码，18 位")],
+    role: Annotated[
+        Literal["member", "centre"], Parameter(help="member 成员机构，centre 中心机构")
+    ] = "member",
+    admin: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="首批管理员，写作“角色=账号:姓名”，须有 system、security、audit 各一名；"
+            "不给出时以角色名为账号"
+        ),
+    ] = (),
+    second_factor: Annotated[bool, Parameter(help="要求所有人启用动态口令", negative="")] = False,
+    passwords: Annotated[
+        Path | None, Parameter(help="一次性口令写入此目录的文件（仅本人可读），不在终端显示")
+    ] = None,
+    db: Db = None,
+    key: Key = None,
+) -> None:
+    """建立节点：登记机构，设立系统、安全、审计三名管理员，各得一个一次性口令。"""
+    _needs_extra()
+    from pingyao.platform.files import write_atomically
+    from pingyao.platform.identity import people, totp
+
+    name, uscc = " ".join(institution.split()), uscc.strip().upper()
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise Invalid("node.bad_name", "机构名称须为 1 至 100 个可见字符", "请改正 --institution")
+    _check_uscc(uscc)
+    wanted = [_admin(a) for a in admin] or [(r, _ROLE_NAMES[r], r) for r in ADMINISTRATORS]
+    path = key or totp.default_key()
+    if passwords is not None:
+        passwords.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(passwords.iterdir()):
+            raise Conflict("node.not_empty", f"{passwords.name} 不是空目录", "请换一个空目录")
+    engine = open_catalogue(db)
+    if path.exists():
+        totp.read_key(path)
+    else:
+        totp.make_key(path)
+    whose = Institution(name, uscc, role, second_factor)
+    issued = people.found(engine, whose, wanted, getpass.getuser())
+    print(f"已建立节点：{safe(name)}（{uscc}）")
+    print(f"节点密钥：{path}。请与数据库分开备份；没有它，动态口令须全部重设")
+    print("三名管理员的一次性口令，首次登录即须修改：")
+    for each in issued:
+        who = f"{_ROLE_NAMES[each.account.role]} {each.account.name}（{safe(each.account.person)}）"
+        if passwords is None:
+            print(f"  {who}：{each.password}")
+        else:
+            file = passwords / f"{each.account.name}.txt"
+            write_atomically(file, f"{each.password}\n".encode())
+            print(f"  {who}：见 {file}")
+    print("启动：pingyao node serve，然后以浏览器打开所示地址")
+
+
+@app.command
+def serve(
+    *,
+    host: Annotated[str, Parameter(help="监听的 IP 地址；非本机回环时必须启用 TLS")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="端口；0 为任意空闲端口")] = 8443,
+    tls_cert: Annotated[Path | None, Parameter(help="TLS 证书链，PEM")] = None,
+    tls_key: Annotated[Path | None, Parameter(help="TLS 私钥，PEM")] = None,
+    name: Annotated[
+        tuple[str, ...], Parameter(help="节点的域名，可重复给出；以其他名称访问一律拒绝")
+    ] = (),
+    db: Db = None,
+    key: Key = None,
+    pack: Pack = (),
+) -> None:
+    """运行节点：控制台与接口。按 Ctrl+C 停止。"""
+    _needs_extra()
+    import uvicorn
+
+    from pingyao.app.web import make_app
+    from pingyao.classify.packs import load_book
+    from pingyao.platform.asgi import listen
+    from pingyao.platform.identity import store, totp
+
+    if (tls_cert is None) != (tls_key is None):
+        raise Invalid("node.half_tls", "证书与私钥须同时给出", "请补上 --tls-cert 或 --tls-key")
+    _check_files(tls_cert, tls_key)
+    with closing(listen(host, port)) as listener:
+        if tls_cert is None and not ipaddress.ip_address(host).is_loopback:
+            raise Invalid(
+                "node.no_tls", "对外提供服务必须启用 TLS", "请给出 --tls-cert 与 --tls-key"
+            )
+        engine = open_catalogue(db)
+        with engine.connect() as connection:
+            institution = store.read_institution(connection)
+        if institution is None:
+            raise NotYet("node.none", "此数据库还不是一个节点", "请先运行 pingyao node init")
+        hosts = frozenset({host, "localhost", "127.0.0.1", "::1", *(n.lower() for n in name)})
+        application = make_app(
+            engine,
+            totp.read_key(key or totp.default_key()),
+            institution,
+            load_book(packs(pack)),
+            hosts,
+        )
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=512,
+            h11_max_incomplete_event_size=16 * 1024,
+            ws="none",
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+        )
+        scheme = "http" if tls_cert is None else "https"
+        shown = name[0] if name else (f"[{host}]" if ":" in host else host)
+        print(
+            f"{safe(institution.name)}：{scheme}://{shown}:{listener.getsockname()[1]}/", flush=True
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            return
+        finally:
+            engine.dispose()
+
+
+def _admin(given: str) -> tuple[str, str, str]:
+    role, _, rest = given.partition("=")
+    account, _, person = rest.partition(":")
+    if role not in ADMINISTRATORS or not account:
+        raise Invalid(
+            "node.bad_admin", f"管理员写法有误：{safe(given, 60)}", "请写成 system=zhang.san:张三"
+        )
+    return account, person or _ROLE_NAMES[role], role
+
+
+def _check_uscc(uscc: str) -> None:
+    import numpy as np
+
+    from pingyao.platform import checks
+
+    held = np.frombuffer(uscc.encode(), np.uint8)
+    if checks.uscc(held.ctypes.data, 0, len(held)) != 2:
+        raise Invalid(
+            "node.bad_uscc", "统一社会信用代码的校验位不符", "请核对 18 位代码（GB 32100-2015）"
+        )
+
+
+def _check_files(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise Invalid("node.no_file", f"没有文件 {path.name}", "请核对 TLS 文件的路径")
+
+
+def _needs_extra() -> None:
+    from importlib.util import find_spec
+
+    missing = [n for n in ("litestar", "cedarpy", "argon2", "pyotp", "segno") if not find_spec(n)]
+    if missing:
+        raise Unsupported(
+            "node.not_installed",
+            f"运行节点所需的组件没有安装（{'、'.join(missing)}）",
+            "请安装 pingyao[node]",
+        )

@@ -1,0 +1,227 @@
+"""The web application of a node: rooms put together behind one admission, with one set of headers."""
+
+import gzip
+import logging
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import sqlalchemy as sa
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import MutableScopeHeaders
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.openapi.config import OpenAPIConfig
+from litestar.params import FromPath
+from litestar.response import Redirect
+from litestar.stores.memory import MemoryStore
+from litestar.types import Message, Scope
+from sqlalchemy.exc import DBAPIError
+
+from pingyao.classify import http as classify_http
+from pingyao.classify import pages as classify_pages
+from pingyao.classify.rules.book import RuleBook
+from pingyao.kernel.errors import PingyaoError
+from pingyao.platform.db import explain
+from pingyao.platform.identity import http as identity_http
+from pingyao.platform.identity import pages as identity_pages
+from pingyao.platform.identity.model import Institution
+from pingyao.platform.policy import permits
+from pingyao.platform.web.admission import PUBLIC, admit, seat_of
+from pingyao.platform.web.node import AtNode, InSeat, Node, Seat
+from pingyao.platform.web.pages import go, render
+from pingyao.platform.web.problems import as_json, problem_of
+
+_LOG = logging.getLogger("pingyao.node")
+MOST_BODY = 256 * 1024
+_MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_API = "/api/v1"
+# What a page may load: what this node serves, and nothing else; pictures inside the style sheet.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def make_app(
+    engine: sa.Engine, key: bytes, institution: Institution, book: RuleBook, hosts: frozenset[str]
+) -> Litestar:
+    """Returns the application of a node.
+
+    Args:
+        engine: its database, up to date.
+        key: what second factors are sealed with.
+        institution: whose it is.
+        book: the rules by which corrections are graded.
+        hosts: the names it answers to.
+    """
+    node = Node(engine, key, institution, hosts, version("pingyao"))
+    api = Router(_API, route_handlers=[classify_http.router, identity_http.router, description])
+    app = Litestar(
+        route_handlers=[
+            api,
+            classify_pages.router,
+            identity_pages.router,
+            front,
+            api_page,
+            asset,
+            health,
+            ready,
+        ],
+        guards=[admit],
+        dependencies={
+            "node": Provide(lambda: node, sync_to_thread=False),
+            "book": Provide(lambda: book, sync_to_thread=False),
+            "seat": Provide(_seat, sync_to_thread=False),
+        },
+        middleware=[
+            RateLimitConfig(
+                rate_limit=("minute", 1200), exclude=["^/static/", "^/healthz", "^/readyz"]
+            ).middleware
+        ],
+        stores={"rate_limit": MemoryStore(), "sign_ins": MemoryStore()},
+        exception_handlers={
+            PingyaoError: _refused,
+            DBAPIError: _refused,
+            HTTPException: _refused,
+            Exception: _refused,
+        },
+        before_send=[_add_headers],
+        # The framework's own page of it says no action, so nobody gets in; ours is ``description``.
+        openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
+        request_max_body_size=MOST_BODY,
+        logging_config=None,
+        signature_types=[Node, Seat, RuleBook],
+    )
+    app.state.node = node
+    return app
+
+
+@get("/", action="own.see", include_in_schema=False, sync_to_thread=True)
+def front(node: AtNode, seat: InSeat) -> Response[Any]:
+    """Leads everybody to where the work is."""
+    actor = seat.actor
+    if permits(actor, "catalogue.read"):
+        return classify_pages.overview(node, seat)
+    places = (("people.list", "/people"), ("audit.read", "/audit"))
+    return go(next((path for act, path in places if permits(actor, act)), "/account"))
+
+
+@get("/api", action="own.see", include_in_schema=False, sync_to_thread=True)
+def api_page(node: AtNode, seat: InSeat, request: Request[Any, Any, Any]) -> Response[str]:
+    """Lists what programs may call."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi_schema.to_schema()["paths"]
+    operations = [
+        (method.upper(), path, said.get("summary", ""))
+        for path, methods in paths.items()
+        for method, said in methods.items()
+    ]
+    return render(
+        node, seat, "api.html.j2", here="api", back="/api", done="", operations=operations
+    )
+
+
+@get("/openapi.json", action="own.see", include_in_schema=False, sync_to_thread=False)
+def description(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Returns the description of the API (OpenAPI 3.1)."""
+    return request.app.openapi_schema.to_schema()
+
+
+@get(
+    "/static/{edition:str}/{name:str}", action=PUBLIC, include_in_schema=False, sync_to_thread=False
+)
+def asset(
+    edition: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes]:
+    """Returns a style sheet or script; one edition never changes."""
+    held = _assets().get(name)
+    if held is None:
+        raise NotFoundException
+    plain, packed, media = held
+    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, media_type=media, headers=headers | {"content-encoding": "gzip"})
+    return Response(plain, media_type=media, headers=headers)
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, bytes, str]]:
+    found: dict[str, tuple[bytes, bytes, str]] = {}
+    for file in files("pingyao.platform.web").joinpath("static").iterdir():
+        media = _MEDIA.get(file.name[file.name.rfind(".") :])
+        if media:
+            plain = file.read_bytes()
+            found[file.name] = plain, gzip.compress(plain, 9, mtime=0), media
+    return found
+
+
+@get("/healthz", action="health", include_in_schema=False, sync_to_thread=False)
+def health() -> str:
+    """Tells that the process answers."""
+    return "ok"
+
+
+@get("/readyz", action="health", include_in_schema=False, sync_to_thread=True)
+def ready(node: AtNode) -> str:
+    """Tells that the database answers too."""
+    with node.engine.connect() as db:
+        db.execute(sa.select(1))
+    return "ok"
+
+
+def _seat(request: Request[Any, Any, Any]) -> Seat:
+    return seat_of(request)
+
+
+def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any] | Redirect:
+    if isinstance(error, DBAPIError):
+        error = explain(error)
+    seat = seat_of(request)
+    problem = problem_of(error, seat.language)
+    if problem.code == "internal.unforeseen":  # its own text may quote data
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
+        _LOG.error("%s %s: %s at %s", request.method, request.url.path, type(error).__name__, at)
+    headers = dict(getattr(error, "headers", None) or {})
+    path = request.url.path
+    if path.startswith(_API) or path in ("/healthz", "/readyz"):
+        return as_json(problem, headers)
+    if problem.code == "identity.signed_out":
+        return go("/sign-in")
+    if problem.code == "policy.refused" and not seat.actor.ready:
+        return go("/account")
+    node: Node = request.app.state.node
+    page = render(
+        node,
+        seat,
+        "problem.html.j2",
+        status=problem.status,
+        here="",
+        back="/",
+        done="",
+        problem=problem,
+    )
+    page.headers.update(headers)
+    return page
+
+
+def _add_headers(message: Message, scope: Scope) -> None:
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    headers.setdefault("cache-control", "no-store")
+    if scope["scheme"] == "https":
+        headers["strict-transport-security"] = "max-age=31536000"

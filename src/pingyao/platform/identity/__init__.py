@@ -1,0 +1,1 @@
+"""People of a node: accounts, passwords, second factors, sessions."""

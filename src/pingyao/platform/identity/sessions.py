@@ -1,0 +1,242 @@
+"""Signing in and out: sessions on the server, lock-out, one's own password and second factor."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.platform.identity import passwords, store, totp
+from pingyao.platform.identity.model import Session
+from pingyao.platform.outbox import emit
+from pingyao.platform.policy import Actor, require
+
+IDLE_SECONDS = 15 * 60
+WHOLE_SECONDS = 8 * 3600
+FAILURES, LOCKED_SECONDS = 5, 15 * 60
+PASSWORD_SECONDS = 90 * 86_400
+_SEEN_SECONDS = 30  # what a session's use is written down by, at most
+
+
+def sign_in(
+    engine: sa.Engine, key: bytes, name: str, password: str, code: str, address: str
+) -> Session:
+    """Starts a session, under a token nobody has seen before.
+
+    Every refusal says the same, whichever part was wrong, and takes as long.
+
+    Raises:
+        NotPermitted: name, password or code is wrong, or the account does not work.
+    """
+    name, at = name.strip().lower()[:64], datetime.now(UTC)
+    now = int(at.timestamp())
+    with engine.connect() as db:  # no lock is held for the time a digest takes
+        kept = db.execute(
+            sa.select(store.accounts.c.password).where(store.accounts.c.name == name)
+        ).scalar()
+    right = passwords.matches(kept or "", password)
+    with engine.begin() as db:
+        row = store.find(db, name)
+        why, step = _refusal(row, kept or "", key, code, now, right=right)
+        if why:
+            _count_failure(db, row, why, address, at)
+        else:
+            values = {"failures": 0, "locked_until": 0, "totp_step": step}
+            store.update(db, row.id, **values)
+            token = secrets.token_urlsafe(32)
+            digest = _digest(token)
+            db.execute(
+                sa.insert(store.sessions).values(
+                    digest=digest, account=row.id, started_at=now, seen_at=now
+                )
+            )
+            t = store.sessions.c
+            db.execute(sa.delete(store.sessions).where(t.started_at < now - WHOLE_SECONDS))
+            body: dict[str, object] = {"from": address, "second_factor": step > 0}
+            emit(db, [EvidenceEvent("identity.session.started", row.name, row.name, at, body)])
+            return _session(db, token, row, now)
+    raise NotPermitted(
+        "identity.refused",
+        "账号、口令或动态口令不对，或账号已停用、已锁定",
+        f"请核对后重试；连续 {FAILURES} 次不对即锁定 {LOCKED_SECONDS // 60} 分钟，安全管理员可提前解锁",
+    )
+
+
+def resume(engine: sa.Engine, token: str) -> Session | None:
+    """Returns the session of a token while it lasts: in use, and not too old in all."""
+    now, digest = _now(), _digest(token)
+    s, a = store.sessions, store.accounts
+    query = (
+        sa.select(a, s.c.started_at, s.c.seen_at)
+        .join(s, s.c.account == a.c.id)
+        .where(s.c.digest == digest)
+    )
+    with engine.connect() as db:
+        row = db.execute(query).one_or_none()
+        if row is None:
+            return None
+        over = now - row.seen_at > IDLE_SECONDS or now - row.started_at > WHOLE_SECONDS
+        session = _session(db, token, row, now)
+    if over or row.state != "active":
+        with engine.begin() as db:
+            db.execute(sa.delete(s).where(s.c.digest == digest))
+        return None
+    if now - row.seen_at > _SEEN_SECONDS:
+        with engine.begin() as db:
+            db.execute(sa.update(s).where(s.c.digest == digest).values(seen_at=now))
+    return session
+
+
+def sign_out(engine: sa.Engine, session: Session) -> None:
+    """Ends a session."""
+    actor = session.actor
+    with engine.begin() as db:
+        db.execute(
+            sa.delete(store.sessions).where(store.sessions.c.digest == _digest(session.token))
+        )
+        emit(db, [_own("identity.session.ended", actor)])
+
+
+def change_password(engine: sa.Engine, session: Session, current: str, new: str) -> None:
+    """Sets one's own password; every other session of the account ends.
+
+    Raises:
+        NotPermitted: the current password is wrong; counts as a failure to sign in.
+        Invalid: the new one is too weak or the same.
+    """
+    actor = session.actor
+    require(actor, "own.password")
+    passwords.check(new, actor.name)
+    with engine.connect() as db:
+        kept = db.execute(
+            sa.select(store.accounts.c.password).where(store.accounts.c.id == actor.id)
+        ).scalar_one()
+    right = passwords.matches(kept, current)
+    if right and current == new:
+        raise Invalid("identity.same_password", "新口令与原口令相同", "请另设一个口令")
+    digest = passwords.digest(new) if right else ""
+    at = datetime.now(UTC)
+    with engine.begin() as db:
+        row = store.get(db, actor.id)
+        if right and row.password == kept and row.locked_until <= at.timestamp():
+            values = {"password": digest, "password_at": int(at.timestamp()), "must_change": False}
+            store.update(db, actor.id, **values)
+            store.end_sessions(db, actor.id, but=_digest(session.token))
+            emit(db, [_own("identity.password.changed", actor)])
+            return
+        if _count_failure(db, row, "password", "", at):
+            store.end_sessions(db, actor.id)
+    raise NotPermitted("identity.wrong_current", "原口令不对", "请核对后重试")
+
+
+def begin_second_factor(engine: sa.Engine, session: Session, key: bytes) -> str:
+    """Makes a secret for one's device, to be confirmed by a code from it; returns it in Base32.
+
+    Raises:
+        Conflict: there is one in use; only a reset of the account takes it away.
+    """
+    actor = session.actor
+    require(actor, "own.second_factor")
+    with engine.begin() as db:
+        row = store.get(db, actor.id)
+        if row.totp_step:
+            raise Conflict(
+                "identity.has_second_factor",
+                "动态口令已启用",
+                "更换设备须由系统管理员重置账号、安全管理员重新授权",
+            )
+        if row.totp is not None:
+            return totp.unseal(key, row.totp, actor.id)
+        secret = totp.make_secret()
+        store.update(db, actor.id, totp=totp.seal(key, secret, actor.id))
+        return secret
+
+
+def confirm_second_factor(engine: sa.Engine, session: Session, key: bytes, code: str) -> None:
+    """Puts one's device to use, once a code from it is right."""
+    actor = session.actor
+    require(actor, "own.second_factor")
+    with engine.begin() as db:
+        row = store.get(db, actor.id)
+        step = None
+        if row.totp is not None and not row.totp_step:
+            step = totp.accepted(totp.unseal(key, row.totp, actor.id), code, _now(), 0)
+        if step is None:
+            raise Invalid(
+                "identity.wrong_code",
+                "动态口令不对",
+                "请核对手机与本机的时间，再输入当前的六位数字",
+            )
+        store.update(db, actor.id, totp_step=step)
+        emit(db, [_own("identity.second_factor.enabled", actor)])
+
+
+def has_second_factor(engine: sa.Engine, session: Session) -> bool:
+    """Tells whether one's own device is in use."""
+    t = store.accounts.c
+    with engine.connect() as db:
+        return db.execute(sa.select(t.totp_step).where(t.id == session.actor.id)).scalar_one() > 0
+
+
+def _refusal(
+    row: Any, checked: str, key: bytes, code: str, now: int, *, right: bool
+) -> tuple[str, int]:
+    """Returns why somebody may not sign in, empty if she may, and the step of her code."""
+    if row is None:
+        return "unknown", 0
+    if row.state != "active" or row.password != checked:
+        return row.state if row.state != "active" else "changed", 0
+    if row.locked_until > now:
+        return "locked", 0
+    if not right:
+        return "password", 0
+    if not row.totp_step:
+        return "", 0
+    step = totp.accepted(totp.unseal(key, row.totp, row.id), code, now, row.totp_step)
+    return ("", step) if step else ("code", 0)
+
+
+def _count_failure(db: sa.Connection, row: Any, why: str, address: str, at: datetime) -> bool:
+    """Notes a refused sign-in, and locks the account out when it is one too many."""
+    # What was typed as a name may be a password: only names that exist are written down.
+    name = row.name if row is not None else ""
+    body: dict[str, object] = {"from": address, "why": why}
+    events = [EvidenceEvent("identity.session.refused", name, name, at, body)]
+    locks = False
+    if row is not None and why in ("password", "code"):
+        locks = row.failures + 1 >= FAILURES
+        until = int(at.timestamp()) + LOCKED_SECONDS if locks else row.locked_until
+        store.update(db, row.id, failures=0 if locks else row.failures + 1, locked_until=until)
+        if locks:
+            events.append(
+                EvidenceEvent("identity.account.locked", name, name, at, {"from": address})
+            )
+    emit(db, events)
+    return locks
+
+
+def _session(db: sa.Connection, token: str, row: Any, now: int) -> Session:
+    institution = store.read_institution(db)
+    why = ""
+    if row.must_change or now - row.password_at > PASSWORD_SECONDS:
+        why = "password"
+    elif institution is not None and institution.second_factor and not row.totp_step:
+        why = "second_factor"
+    csrf = hashlib.sha256(b"csrf:" + token.encode()).hexdigest()
+    actor = Actor(row.id, row.name, row.role, not why)
+    return Session(token, csrf, actor, row.person, why)
+
+
+def _own(kind: str, actor: Actor) -> EvidenceEvent:
+    return EvidenceEvent(kind, actor.name, actor.name, datetime.now(UTC), {})
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp())

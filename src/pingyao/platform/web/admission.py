@@ -1,0 +1,101 @@
+"""Who is let in: the host called, where the request came from, who asks, and for what."""
+
+from datetime import timedelta
+from secrets import compare_digest
+from typing import Any
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from pingyao.kernel.errors import NotPermitted
+from pingyao.platform.identity import sessions
+from pingyao.platform.identity.model import Session
+from pingyao.platform.policy import require
+from pingyao.platform.web.node import COOKIE, LANGUAGES, THEMES, Node, Seat
+
+PUBLIC = "public"
+COOKIE_AGE = timedelta(seconds=sessions.WHOLE_SECONDS)
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Lets a request through to its handler, or refuses it; the guard of every route.
+
+    A route says what it does in ``opt["action"]``; one that says nothing lets nobody in.
+
+    Raises:
+        NotPermitted: whatever is missing.
+    """
+    node: Node = connection.app.state.node
+    action = handler.opt.get("action")
+    _check_host(connection, node)
+    token = connection.cookies.get(COOKIE, "")
+    session: Session | None = None
+    if token and action != "health":
+        session = await to_thread.run_sync(sessions.resume, node.engine, token)
+    seat = look(connection, session)
+    connection.state["seat"] = seat
+    if connection.scope.get("method") not in _SAFE:
+        _check_origin(connection, session)
+    if action not in (PUBLIC, "health"):
+        # Of what an act is done to only the domain knows; here it is asked whether the role may at all.
+        require(seat.actor, action or "")
+
+
+def look(connection: _Connection, session: Session | None) -> Seat:
+    """Returns who sits before a connection and how she likes to read."""
+    preferred = "en" if connection.headers.get("accept-language", "")[:2] == "en" else "zh"
+    language = connection.cookies.get("language", preferred)
+    theme = connection.cookies.get("theme", "auto")
+    return Seat(
+        session,
+        language if language in LANGUAGES else "zh",
+        theme if theme in THEMES else "auto",
+        connection.client.host if connection.client else "",
+    )
+
+
+def seat_of(connection: _Connection) -> Seat:
+    """Returns who sits before an admitted request; a stranger where admission was not reached."""
+    seat = connection.state.get("seat")
+    return seat if isinstance(seat, Seat) else look(connection, None)
+
+
+def _check_host(connection: _Connection, node: Node) -> None:
+    # A name an attacker points at this machine (DNS rebinding) is none of ours.
+    try:
+        host = urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        host = ""
+    if host not in node.hosts:
+        raise NotPermitted(
+            "web.bad_host",
+            "本节点不以此名称提供服务",
+            "请使用节点自己的地址，或以 --name 加上该名称",
+        )
+
+
+def _check_origin(connection: _Connection, session: Session | None) -> None:
+    """Refuses changes that another site made a browser ask for.
+
+    A browser says where a request comes from; what says nothing must know the session's token.
+    """
+    headers = connection.headers
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is not None:
+        scheme = connection.scope["scheme"]
+        ours = origin == f"{scheme}://{headers.get('host', '')}"
+    elif site is not None:
+        ours = site == "same-origin"
+    else:
+        given = headers.get("x-csrf-token", "")
+        ours = session is None or _same(given, session.csrf)
+    if not ours:
+        raise NotPermitted("web.cross_site", "请求来自别的网站", "请在控制台内重新操作")
+
+
+def _same(given: str, right: str) -> bool:
+    return compare_digest(given.encode(), right.encode())

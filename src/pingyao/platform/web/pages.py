@@ -1,0 +1,93 @@
+"""Pages: templates in two languages, rendered here; what a page may not do, its headers say."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import msgspec
+from litestar import MediaType, Response
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_303_SEE_OTHER
+
+from pingyao.platform.policy import permits
+from pingyao.platform.web.node import Node, Seat
+
+ROOMS = ("pingyao.platform.web", "pingyao.platform.identity", "pingyao.classify")
+"""Packages with a folder ``templates``."""
+
+
+def render(
+    node: Node, seat: Seat, template: str, *, status: int = 200, **context: Any
+) -> Response[str]:
+    """Renders a page for who sits before it."""
+    words = _words()[seat.language]
+    session = seat.session
+    text = (
+        _templates()
+        .get_template(template)
+        .render(
+            t=words.__getitem__,
+            has=words.__contains__,
+            lang=seat.language,
+            theme=seat.theme,
+            node=node,
+            me=session,
+            may=lambda action, account=None: (
+                session is not None and permits(session.actor, action, account)
+            ),
+            **context,
+        )
+    )
+    return Response(text, status_code=status, media_type=MediaType.HTML)
+
+
+def go(path: str) -> Redirect:
+    """Sends a browser on after what it changed."""
+    return Redirect(path, status_code=HTTP_303_SEE_OTHER)
+
+
+def local(path: str) -> str:
+    """Returns a path of this node; whatever leads elsewhere becomes the front page."""
+    fine = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if fine and len(path) < 2000 else "/"
+
+
+def one(data: dict[str, Any], name: str) -> str:
+    """Returns a field of a form; empty if it is missing, the last if it is there twice."""
+    value = data.get(name, "")
+    value = value[-1] if isinstance(value, list) and value else value
+    return value if isinstance(value, str) else ""
+
+
+def many(data: dict[str, Any], name: str) -> list[str]:
+    """Returns all of a field that may be there many times."""
+    value = data.get(name, [])
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    loader = jinja2.ChoiceLoader([jinja2.PackageLoader(room) for room in ROOMS])
+    made = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["visible"] = visible
+    made.filters["n"] = lambda number: f"{number:,}"
+    return made
+
+
+def visible(text: str, limit: int = 400) -> str:
+    """Returns untrusted text with control and direction characters made visible."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:limit])
+    return shown + ("…" if len(text) > limit else "")
+
+
+@cache
+def _words() -> dict[str, dict[str, str]]:
+    raw = files("pingyao.platform.web").joinpath("words.json").read_bytes()
+    return msgspec.json.decode(raw, type=dict[str, dict[str, str]])

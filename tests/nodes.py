@@ -1,0 +1,68 @@
+"""A node for the tests: founded, with one person of every role, each ready to work."""
+
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from litestar.testing import TestClient
+
+from pingyao.app.web import make_app
+from pingyao.classify.packs import load_book
+from pingyao.platform.identity import people, sessions
+from pingyao.platform.identity.model import Account, Institution
+from pingyao.platform.policy import ROLES, Actor
+
+INSTITUTION = Institution("晋阳银行", "91140000MA0AAAAA1K", "member", second_factor=False)
+PASSWORD = "Correct-Horse-7"
+KEY = bytes(32)
+BOOK = load_book()
+HOSTS = frozenset({"127.0.0.1"})
+
+
+@dataclass
+class Tested:
+    """A node and who works there; ``people`` holds an account for every role."""
+
+    engine: sa.Engine
+    app: object
+    people: dict[str, Account] = field(default_factory=dict)
+
+    def actor(self, role: str) -> Actor:
+        return Actor(self.people[role].id, self.people[role].name, role)
+
+    def client(self, role: str = "") -> TestClient:
+        """Returns a browser of somebody, signed in unless no role is named."""
+        client = TestClient(self.app, base_url="https://127.0.0.1", raise_server_exceptions=False)
+        client.follow_redirects = False
+        if role:
+            body = {"name": self.people[role].name, "password": PASSWORD}
+            answer = client.post("/api/v1/session", json=body)
+            assert answer.status_code == 201, answer.text
+            client.headers["x-csrf-token"] = answer.json()["csrf"]
+        return client
+
+    def account(self, name: str, role: str) -> Account:
+        """Makes one more account by the proper way and sets its password."""
+        made = people.create(self.engine, self.actor("system"), name, "某人")
+        issued = people.grant(self.engine, self.actor("security"), made.id, role)
+        settle(self.engine, name, issued.password)
+        return issued.account
+
+
+def settle(engine: sa.Engine, name: str, once: str) -> None:
+    """Changes a one-time password at first sign-in."""
+    session = sessions.sign_in(engine, KEY, name, once, "", "")
+    sessions.change_password(engine, session, once, PASSWORD)
+    sessions.sign_out(engine, session)
+
+
+def make(engine: sa.Engine) -> Tested:
+    """Founds a node and fills every role."""
+    app = make_app(engine, KEY, INSTITUTION, BOOK, HOSTS)
+    tested = Tested(engine, app)
+    first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
+    for issued in people.found(engine, INSTITUTION, first, "root"):
+        settle(engine, issued.account.name, issued.password)
+        tested.people[issued.account.role] = issued.account
+    for role in ROLES[3:]:
+        tested.people[role] = tested.account(f"{role}1", role)
+    return tested
