@@ -1,12 +1,23 @@
 """A node for the tests: founded, with one person of every role, each ready to work."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from litestar.testing import TestClient
 
 from pingyao.app.web import make_app
+from pingyao.classify.model import (
+    ColumnId,
+    Evidence,
+    PackRef,
+    ScanResult,
+    Table,
+    TableVerdict,
+    Verdict,
+)
 from pingyao.classify.packs import load_book
+from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.platform.identity import people, sessions
 from pingyao.platform.identity.model import Account, Institution
 from pingyao.platform.policy import ROLES, Actor
@@ -66,3 +77,28 @@ def make(engine: sa.Engine) -> Tested:
     for role in ROLES[3:]:
         tested.people[role] = tested.account(f"{role}1", role)
     return tested
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+
+
+def scan(*names: str) -> ScanResult:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    verdicts = tuple(
+        Verdict(
+            id=ColumnId("核心", "dep", "=acct", name),
+            declared_type="text",
+            comment=HOSTILE,
+            type="mobile",
+            subject="person",
+            leaf="客户/个人/个人自然信息/个人联系信息",
+            confidence=0.5,
+            abstained=True,
+            labels=Labels(level=Level.L3, personal=PersonalClass.C2),
+            evidence=(Evidence("name", "mobile", 3.2, "name.direct", {"terms": HOSTILE}),),
+        )
+        for name in names
+    )
+    table = TableVerdict(Table("dep", "=acct", HOSTILE), "full", 10, Labels(), verdicts)
+    packs = (PackRef("x", "1"),)
+    return ScanResult("核心", "sqlite", "full", None, at, at, "0", packs, Labels(), (table,), ())

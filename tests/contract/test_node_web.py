@@ -9,51 +9,16 @@ from litestar.routes import HTTPRoute
 
 import nodes
 from pingyao.classify import catalogue
-from pingyao.classify.model import (
-    ColumnId,
-    Evidence,
-    PackRef,
-    ScanResult,
-    Table,
-    TableVerdict,
-    Verdict,
-)
-from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.platform.policy import ACTIONS, ROLES, Actor, permits
 from pingyao.platform.web.admission import PUBLIC
 from pingyao.platform.web.node import COOKIE
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
-HOSTILE = "<img src=x onerror=alert(1)>\u202e"
-
-
-def scan(*names: str) -> ScanResult:
-    from datetime import UTC, datetime
-
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    verdicts = tuple(
-        Verdict(
-            id=ColumnId("核心", "dep", "=acct", name),
-            declared_type="text",
-            comment=HOSTILE,
-            type="mobile",
-            subject="person",
-            leaf="客户/个人/个人自然信息/个人联系信息",
-            confidence=0.5,
-            abstained=True,
-            labels=Labels(level=Level.L3, personal=PersonalClass.C2),
-            evidence=(Evidence("name", "mobile", 3.2, "name.direct", {"terms": HOSTILE}),),
-        )
-        for name in names
-    )
-    table = TableVerdict(Table("dep", "=acct", HOSTILE), "full", 10, Labels(), verdicts)
-    packs = (PackRef("x", "1"),)
-    return ScanResult("核心", "sqlite", "full", None, at, at, "0", packs, Labels(), (table,), ())
 
 
 @pytest.fixture
 def node(catalogue_engine: sa.Engine, quick_passwords: None) -> nodes.Tested:
-    catalogue.record(catalogue_engine, scan("phone", HOSTILE, "third"), "机器")
+    catalogue.record(catalogue_engine, nodes.scan("phone", nodes.HOSTILE, "third"), "机器")
     return nodes.make(catalogue_engine)
 
 
