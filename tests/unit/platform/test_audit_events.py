@@ -4,20 +4,38 @@ import re
 from pathlib import Path
 
 from pingyao.platform.audit import kinds
+from pingyao.protect.lifecycle_model import Destruction, Export
+from pingyao.protect.rules import cases
 
 ROOT = Path(__file__).resolve().parents[3]
-_KIND = r'"((?:node|identity|audit|classify|protect|ledger)(?:\.[a-z_]+){1,2})"'
+_KIND = r'"((?:node|identity|audit|classify|ledger)(?:\.[a-z_]+){1,2})"'
 _SAID = re.compile(
     rf"(?:EvidenceEvent|_event|_own|\bnote|_change)\([^()]*?{_KIND}|RECORDED = {_KIND}"
 )
+# In the protect room only events have names of three parts: errors have two.
+_PROTECT = re.compile(r'"(protect\.[a-z_]+\.[a-z_]+)"')
+# Put together where they happen.
+_COMPOSED = {
+    *("classify.verdict.confirmed", "classify.verdict.corrected", "keys.destroyed"),
+    *(
+        f"protect.{act}.{how}"
+        for act in ("anonymise", "watermark")
+        for how in ("completed", "refused")
+    ),
+    "protect.restore.completed",
+    *(f"protect.destruction.{act}" for _, act in cases.NEXT[Destruction]),
+    *(f"protect.export.{act}" for _, act in cases.NEXT[Export]),
+    *("protect.destruction.requested", "protect.export.requested"),
+}
 
 
 def emitted() -> set[str]:
-    found = {"classify.verdict.confirmed", "classify.verdict.corrected"}  # put together there
+    found = set[str]()
     for file in (ROOT / "src" / "pingyao").rglob("*.py"):
-        for match in _SAID.finditer(file.read_text("utf-8")):
-            found.add(match[1] or match[2])
-    return {k for k in found if k.count(".") == 2 or k in ("node.founded", "audit.exported")}
+        text = file.read_text("utf-8")
+        found |= {m[1] or m[2] for m in _SAID.finditer(text)} | {*_PROTECT.findall(text)}
+    whole = {k for k in found if k.count(".") == 2 or k in ("node.founded", "audit.exported")}
+    return whole | _COMPOSED
 
 
 def test_every_event_of_the_source_is_published() -> None:

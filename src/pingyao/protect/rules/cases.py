@@ -11,7 +11,7 @@ from pingyao.platform.crypto.signers import Algorithm, verify
 from pingyao.protect.lifecycle_model import Act, Case, Destruction, Export, State, Step
 
 APPROVERS = 2
-_NEXT: Mapping[type, Mapping[tuple[State, Act], State]] = {
+NEXT: Mapping[type, Mapping[tuple[State, Act], State]] = {
     Destruction: {
         ("requested", "approve"): "approved",
         ("requested", "refuse"): "refused",
@@ -82,7 +82,7 @@ def admit(case: Case, step: Step) -> Case:
 
 
 def _after(case: Case, where: State, step: Step) -> State:
-    following = _NEXT[type(case.body)].get((where, step.act))
+    following = NEXT[type(case.body)].get((where, step.act))
     if following is None:
         raise Conflict(
             "lifecycle.illegal",
