@@ -72,7 +72,7 @@ def test_a_file_is_verified_offline_by_somebody_else(home: Home, tmp_path: Path)
     vkey = policy.read_text().split()[1]
     rows = json.loads(stranger.must("verify", _proof(home), "--vkey", vkey, "--json"))
     assert (rows["index"], rows["size"], rows["file_matches"]) == (0, 1, False)
-    assert rows["facts"]["size"] == 24_000
+    assert rows["event"]["body"]["size"] == 24_000
     assert len(rows["signed"]) == 1
 
 
@@ -86,7 +86,7 @@ def test_another_file_is_told_apart(home: Home, tmp_path: Path) -> None:
 
 def test_every_changed_byte_of_a_proof_is_refused(home: Home, tmp_path: Path) -> None:
     from pingyao.kernel.errors import IntegrityBroken
-    from pingyao.ledger.formats import record
+    from pingyao.ledger.formats.opening import read_opening
     from pingyao.ledger.formats.tlog_policy import parse_policy
     from pingyao.ledger.formats.tlog_proof import parse_proof, verify_proof
     from pingyao.ledger.rules.tree import leaf_hash
@@ -96,11 +96,8 @@ def test_every_changed_byte_of_a_proof_is_refused(home: Home, tmp_path: Path) ->
 
     def verify(data: bytes) -> None:
         proof = parse_proof(data)
-        shown = record.read_shown(proof.extra)
-        if shown is None:
-            raise IntegrityBroken("test", "no entry")
-        verify_proof(proof, leaf_hash(shown.entry.encode()), policy)
-        record.check_facts(shown)
+        entry, _ = read_opening(proof.extra) or (b"", None)
+        verify_proof(proof, leaf_hash(entry), policy)
 
     verify(whole)
     passed = []

@@ -1,11 +1,9 @@
 """What happened in any room goes to the ledger from here, and is checked against it here."""
 
 import getpass
-import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +21,6 @@ from pingyao.ledger.formats.documents import read_document
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.keys import open_store, own_keys
 from pingyao.ledger.store.mark import default_mark
-from pingyao.ledger.store.provenance import time_source
 from pingyao.ledger.store.reader import read_policy
 from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
@@ -45,10 +42,10 @@ def note(engine: sa.Engine, kind: str, subject: str, body: dict[str, object]) ->
 
 def record_documents(engine: sa.Engine, files: Sequence[Path], about: dict[str, str]) -> None:
     """Records files that were made here, all of them or none."""
-    at, system = datetime.now(UTC), f"{platform.node()} pingyao/{version('pingyao')}"
+    at = datetime.now(UTC)
     with engine.begin() as db:
         for path in files:
-            evidence.record(db, path, getpass.getuser(), at, system, time_source(), about)
+            evidence.record(db, path, getpass.getuser(), at, about)
 
 
 def settle(engine: sa.Engine) -> None:
@@ -126,12 +123,7 @@ def verify(
     if proof is not None or policy is not None:
         if proof is None or policy is None:
             raise Invalid("ledger.no_trust", "--proof 与 --policy 须同时给出", "请补上另一项")
-        from pingyao.ledger.cli import verify as verify_proof_file
-
         proven = evidence.read_proof(_read(proof), parse_policy(_read(policy)))
-        if proven is None:
-            verify_proof_file(proof, policy=policy, file=file, json=json)
-            return
         evidence.check_document(proven, read_document(file))
     else:
         folder, document = _folder(ledger), read_document(file)

@@ -1,5 +1,6 @@
 """The commands ``pingyao ledger …``."""
 
+import getpass
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,11 +11,14 @@ import msgspec
 from cyclopts import App, Parameter
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet, Unavailable
-from pingyao.ledger.formats import record as records
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger.formats.documents import RECORDED, Facts, read_document
 from pingyao.ledger.formats.note import format_vkey, parse_vkey
+from pingyao.ledger.formats.opening import format_opening, read_event, read_opening
 from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
 from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof, verify_proof
 from pingyao.ledger.model import Checkpoint, Policy, Signed
+from pingyao.ledger.rules.sealing import Entry, Opening, commit_to, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.files import write_atomically
@@ -83,7 +87,7 @@ def append(
     from pingyao.ledger.cosigning import open_log, publish
     from pingyao.ledger.keys import open_store, own_keys
     from pingyao.ledger.store.mark import default_mark
-    from pingyao.ledger.store.provenance import take_in
+    from pingyao.ledger.store.provenance import facts_of
     from pingyao.ledger.store.reader import read_policy
     from pingyao.ledger.store.writer import MAX_BATCH
 
@@ -96,12 +100,14 @@ def append(
         raise Invalid("ledger.same_name", "有同名的文件，证明会互相覆盖", "请分次登记或分放目录")
     signers = own_keys(open_store(keystore), key, policy)
     at = datetime.now(UTC)
+    actor = operator or getpass.getuser()
+    events = [_recorded(facts_of(read_document(f, marked=False)), actor, at) for f in files]
     shown = [
-        _opening(place, take_in(file, operator), member or origin, at)
-        for file, place in zip(files, places, strict=True)
+        _opening(place, event, member or origin)
+        for event, place in zip(events, places, strict=True)
     ]
     with open_log(folder, signers, mark or default_mark(origin)) as (log, cosigning):
-        indices = log.append([s.entry.encode() for s in shown])
+        indices = log.append([entry for entry, _ in shown])
         try:
             note = publish(log, cosigning)
         except Unavailable as error:
@@ -111,7 +117,7 @@ def append(
                 "所需的盐与文件信息存于 .tlog-opening；联署达到要求后用 prove --opening 取得证明",
             ) from None
         proofs = [
-            log.prove(i, note, records.format_shown(s)) for i, s in zip(indices, shown, strict=True)
+            log.prove(i, note, format_opening(*s)) for i, s in zip(indices, shown, strict=True)
         ]
     for place, proof in zip(places, proofs, strict=True):
         write_atomically(place, format_proof(proof))
@@ -127,20 +133,26 @@ def append(
         print(f"{safe(file.name)}：第 {index:,} 条，证明 {place}")
 
 
-def _opening(place: Path, facts: records.Facts, member: str, at: datetime) -> records.Shown:
-    """Keeps salt and facts on the disk before the entry is logged: without them it could never be opened.
+def _recorded(facts: Facts, actor: str, at: datetime) -> EvidenceEvent:
+    return EvidenceEvent(RECORDED, facts.name, actor, at, msgspec.to_builtins(facts))
+
+
+def _opening(place: Path, event: EvidenceEvent, member: str) -> tuple[bytes, Opening]:
+    """Keeps salt and event on the disk before the entry is logged: without them it could never be opened.
 
     What an interrupted run left is used again, so that the file is not recorded twice.
     """
     path = place.with_suffix(_OPENING)
     if path.exists():
-        left = records.read_shown(_read(path, _MOST_PROOF))
-        if left is not None and left.facts == facts and records.check_facts(left).member == member:
-            return left
-    shown = records.record(facts, member, at)
+        entry, opening = read_opening(_read(path, _MOST_PROOF)) or (b"", None)
+        if opening is not None and read_entry(entry).member == member:
+            left = read_event(opening)
+            if msgspec.structs.replace(left, occurred_at=event.occurred_at) == event:
+                return entry, opening
+    entry, opening = commit_to(msgspec.json.encode(event), member, event.occurred_at)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, records.format_shown(shown))
-    return shown
+    write_atomically(path, format_opening(entry, opening))
+    return entry, opening
 
 
 @app.command
@@ -163,22 +175,28 @@ def prove(
         raise NotYet("ledger.not_published", "账本还没有发布检查点", "请先追加条目并发布")
     reader = open_reader(folder)
     try:
-        shown = records.read_shown(_read(opening, _MOST_PROOF)) if opening else None
+        shown = read_opening(_read(opening, _MOST_PROOF)) if opening else None
         if shown is not None:
-            index = reader.find(leaf_hash(shown.entry.encode()), published[0].size)
+            index = reader.find(leaf_hash(shown[0]), published[0].size)
         if index is None or not 0 <= index < published[0].size:
             raise NotFound("ledger.no_entry", "已发布的账本中没有该条目", "请核对序号，或稍后再试")
         (entry,) = reader.entries(index, 1)
-        if shown is None and records.read_record(entry) is not None:
-            shown = records.Shown(entry.decode())
-        extra = records.format_shown(shown) if shown else None
-        proof = reader.prove(index, published[1], extra)
+        proof = reader.prove(index, published[1], _extra(entry, shown))
     finally:
         reader.close()
     # What is handed out was checked: damaged files give no proof, instead of a wrong one.
     verify_proof(proof, leaf_hash(entry), policy)
     write_atomically(out, format_proof(proof))
     print(f"第 {index:,} 条的证明：{out}")
+
+
+def _extra(entry: bytes, shown: tuple[bytes, Opening | None] | None) -> bytes | None:
+    if shown is not None:
+        return format_opening(*shown)
+    try:
+        return format_opening(entry)
+    except UnicodeDecodeError:
+        return None  # no text: whoever checks it is given the entry apart
 
 
 @app.command
@@ -197,58 +215,41 @@ def verify(
     """离线核验证明文件：条目在账本之中，账本与见证方的签名有效；不符即以退出码 5 结束。"""
     trust = _trust(policy, vkey)
     parsed = parse_proof(_read(proof, _MOST_PROOF))
-    shown = records.read_shown(parsed.extra)
-    if entry is not None:
-        content = _read(entry, 65_535)
-    elif shown is not None:
-        content = shown.entry.encode()
-    else:
+    shown, opening = read_opening(parsed.extra) or (None, None)
+    content = _read(entry, 65_535) if entry is not None else shown
+    if content is None:
         raise Invalid(
             "ledger.no_entry_given", "证明文件内没有条目原文", "请以 --entry 给出条目原文"
         )
     head, signed = verify_proof(parsed, leaf_hash(content), trust)
-    told = records.read_record(content)
+    event = read_event(opening) if opening is not None and content == shown else None
     facts = None
-    if shown is not None and shown.facts is not None and content == shown.entry.encode():
-        told, facts = records.check_facts(shown), shown.facts
+    if event is not None and event.kind == RECORDED:
+        facts = msgspec.convert(event.body, Facts)
     if file is not None:
         _compare(file, facts)
+    told = _read_entry(content)
     if json:
         _write_json(
             {
                 "index": parsed.index,
                 "size": head.size,
                 "origin": head.origin,
-                "record": told,
-                "facts": facts,
+                "entry": told,
+                "event": event,
                 "file_matches": file is not None,
                 "signed": [{"by": s.key.name, "at": s.at} for s in signed],
             }
         )
         return
-    _show(parsed.index, head, signed, told, facts, file)
-
-
-def _show(
-    index: int,
-    head: Checkpoint,
-    signed: Sequence[Signed],
-    told: records.Record | None,
-    facts: records.Facts | None,
-    file: Path | None,
-) -> None:
-    print(f"核验通过：{safe(head.origin)} 的第 {index:,} 条（检查点共 {head.size:,} 条）")
+    print(f"核验通过：{safe(head.origin)} 的第 {parsed.index:,} 条（检查点共 {head.size:,} 条）")
     if told is not None:
-        print(f"登记机构：{safe(told.member)}　登记时间（登记方时钟）：{safe(told.recorded_at)}")
-    if facts is not None:
-        print(f"文件：{safe(facts.name)}　{facts.size:,} 字节　SHA-256 {facts.sha256}")
         print(
-            f"经办人：{safe(facts.operator)}　系统：{safe(facts.system)}　时钟：{safe(facts.time_source)}"
+            f"登记机构：{safe(told.member)}　登记时间（登记方时钟）：{told.submitted_at:%F %T} UTC"
         )
-    for each in signed:
-        when = "" if each.at is None else f"　{datetime.fromtimestamp(each.at, UTC):%F %T} UTC"
-        kind = "联署" if each.key.name != head.origin else "账本签名"
-        print(f"{kind}：{safe(each.key.name)}（{each.key.type.algorithm}）{when}")
+    if event is not None:
+        _show_event(event, facts)
+    _show_signed(head, signed)
     if file is not None:
         print("所给文件与登记的一致")
     elif facts is not None:
@@ -256,16 +257,38 @@ def _show(
     print("本核验只说明登记之后未被改动；登记之前内容是否真实，须另行审查")
 
 
-def _compare(file: Path, facts: records.Facts | None) -> None:
-    from pingyao.ledger.store.provenance import take_in
+def _read_entry(content: bytes) -> Entry | None:
+    try:
+        return read_entry(content)
+    except IntegrityBroken:
+        return None  # the log may hold what is no event: other people's bytes
 
+
+def _show_event(event: EvidenceEvent, facts: Facts | None) -> None:
+    if facts is None:
+        print(f"事项：{safe(event.kind)}　{safe(event.subject)}　经办人：{safe(event.actor)}")
+        return
+    print(f"文件：{safe(facts.name)}　{facts.size:,} 字节　SHA-256 {facts.sha256}")
+    print(
+        f"经办人：{safe(event.actor)}　系统：{safe(facts.system)}　时钟：{safe(facts.time_source)}"
+    )
+
+
+def _show_signed(head: Checkpoint, signed: Sequence[Signed]) -> None:
+    for each in signed:
+        when = "" if each.at is None else f"　{datetime.fromtimestamp(each.at, UTC):%F %T} UTC"
+        kind = "联署" if each.key.name != head.origin else "账本签名"
+        print(f"{kind}：{safe(each.key.name)}（{each.key.type.algorithm}）{when}")
+
+
+def _compare(file: Path, facts: Facts | None) -> None:
     if facts is None:
         raise Invalid(
             "ledger.no_facts",
             "证明文件不含文件信息，无法核对文件",
             "请向登记方索取其登记时所得的证明",
         )
-    seen = take_in(file)
+    seen = read_document(file, marked=False)
     if (seen.sha256, seen.sm3, seen.size) != (facts.sha256, facts.sm3, facts.size):
         raise IntegrityBroken(
             "ledger.another_file",

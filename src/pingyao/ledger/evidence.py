@@ -8,39 +8,25 @@ import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import payloads
-from pingyao.ledger.formats.documents import Difference, Document, differences, read_document
-from pingyao.ledger.formats.opening import read_opening
-from pingyao.ledger.formats.record import read_shown
+from pingyao.ledger.formats.documents import (
+    RECORDED,
+    Difference,
+    Document,
+    Facts,
+    differences,
+    read_document,
+)
+from pingyao.ledger.formats.opening import read_event, read_opening
 from pingyao.ledger.formats.tlog_proof import parse_proof, verify_proof
 from pingyao.ledger.model import Checkpoint, Policy, Signed, TlogProof
 from pingyao.ledger.rules.sealing import Opening, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.ledger.store.provenance import facts_of
 from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
 from pingyao.platform import outbox
-
-RECORDED = "ledger.document.recorded"
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What the event of a recorded document says.
-
-    Attributes:
-        parts: SHA-256 of the marks kept beside the log.
-        system, time_source: where and by which clock it was taken in.
-        about: what the document reports on.
-    """
-
-    name: str
-    size: int
-    sha256: str
-    sm3: str
-    parts: str
-    system: str
-    time_source: str
-    about: dict[str, str] = {}
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -68,34 +54,17 @@ def record(
     path: Path,
     actor: str,
     at: datetime,
-    system: str,
-    time_source: str,
     about: dict[str, str],
 ) -> str:
     """Records a document in the caller's transaction; returns the event's key."""
-    return keep(db, read_document(path), actor, at, system, time_source, about)
+    return keep(db, read_document(path), actor, at, about)
 
 
 def keep(
-    db: sa.Connection,
-    document: Document,
-    actor: str,
-    at: datetime,
-    system: str,
-    time_source: str,
-    about: dict[str, str],
+    db: sa.Connection, document: Document, actor: str, at: datetime, about: dict[str, str]
 ) -> str:
     """Records a document that was read before, in the caller's transaction."""
-    facts = Facts(
-        document.name,
-        document.size,
-        document.sha256,
-        document.sm3,
-        hashlib.sha256(msgspec.msgpack.encode(document.parts)).hexdigest(),
-        system,
-        time_source,
-        about,
-    )
+    facts = facts_of(document, about)
     event = EvidenceEvent(RECORDED, document.name, actor, at, msgspec.to_builtins(facts))
     (key,) = outbox.emit(db, [event])
     payloads.add_document(db, key, document)
@@ -133,19 +102,22 @@ def prove(
     return _checked(entry, opening, proof, policy)
 
 
-def read_proof(data: bytes, policy: Policy) -> Proven | None:
-    """Checks a proof file that lays its event open; None when it is of another kind.
+def read_proof(data: bytes, policy: Policy) -> Proven:
+    """Checks a proof file that lays its event open.
 
     Raises:
+        Invalid: it shows no event.
         IntegrityBroken: anything does not hold.
     """
     proof = parse_proof(data)
-    shown = read_opening(proof.extra)
-    if shown is None and proof.extra and read_shown(proof.extra) is None:
-        raise IntegrityBroken(
-            "ledger.opening.malformed", "证明文件所附的条目与内容无法读取", "请向出具方重新取得证明"
+    entry, opening = read_opening(proof.extra) or (b"", None)
+    if opening is None:
+        raise Invalid(
+            "ledger.no_facts",
+            "证明文件不含事项内容，无法核对文件",
+            "请向登记方索取其登记时所得的证明，或以 pingyao ledger verify 只核验条目",
         )
-    return _checked(*shown, proof, policy) if shown else None
+    return _checked(entry, opening, proof, policy)
 
 
 def check_document(proven: Proven, document: Document) -> None:
@@ -166,12 +138,11 @@ def check_document(proven: Proven, document: Document) -> None:
 def _checked(entry: bytes, opening: Opening, proof: TlogProof, policy: Policy) -> Proven:
     head, signed = verify_proof(proof, leaf_hash(entry), policy)
     told = read_entry(entry)
-    event = msgspec.json.decode(opening.event, type=EvidenceEvent)
     return Proven(
         told.key,
         told.member,
         told.submitted_at,
-        event,
+        read_event(opening),
         opening,
         entry,
         proof,

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from pingyao.kernel.errors import Conflict, Unavailable
-from pingyao.ledger.evidence import RECORDED, Proven, read_facts, say_clock
+from pingyao.ledger.evidence import Proven, read_facts, say_clock
+from pingyao.ledger.formats.documents import RECORDED
 from pingyao.ledger.formats.note import parse_note
 from pingyao.ledger.formats.opening import format_opening
 from pingyao.ledger.formats.tlog_proof import format_proof

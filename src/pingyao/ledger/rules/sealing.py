@@ -57,14 +57,17 @@ class Cipher(msgspec.Struct, frozen=True):
     size: int
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of the log, as its canonical JSON says it.
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One entry of the log, as its canonical JSON says it: members in order, no spaces, no fractions.
 
     Attributes:
         schema: what the entry is.
         key: the event's own name; an event is recorded once.
         member: who submits it.
         submitted_at: when it was sealed, by the submitter's clock.
+        cipher: None where nothing is kept, and whoever holds the opening is all who can show it.
+
+    Cites: RFC 8785 (of which this is the part without fractions).
     """
 
     schema: str
@@ -72,7 +75,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     member: str
     submitted_at: datetime
     commitment: Commitment
-    cipher: Cipher
+    cipher: Cipher | None = None
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -113,7 +116,14 @@ def seal(event: bytes, key: str, member: str, at: datetime, batch_key: bytes) ->
         commit(salt, event),
         Cipher("A256GCM", _sha256(cipher), len(cipher)),
     )
-    return Sealed(msgspec.json.encode(entry, order="sorted"), cipher, aes_key_wrap(batch_key, own))
+    return Sealed(_canonical(entry), cipher, aes_key_wrap(batch_key, own))
+
+
+def commit_to(event: bytes, member: str, at: datetime) -> tuple[bytes, Opening]:
+    """Makes an entry that only commits to an event; without the opening nobody can ever show it."""
+    opening = Opening(secrets.token_bytes(_SALT), event)
+    committed = commit(opening.salt, event)
+    return _canonical(Entry(SCHEMA, secrets.token_hex(16), member, at, committed)), opening
 
 
 def commit(salt: bytes, event: bytes) -> Commitment:
@@ -128,7 +138,7 @@ def unseal(entry: bytes, cipher: bytes, wrapped: bytes, batch_key: bytes) -> Ope
         IntegrityBroken: ciphertext, key or entry do not belong together.
     """
     told = read_entry(entry)
-    if told.cipher.sha256 != _sha256(cipher):
+    if told.cipher is None or told.cipher.sha256 != _sha256(cipher):
         raise _broken("密文与存证条目不符")
     try:
         own = aes_key_unwrap(batch_key, wrapped)
@@ -146,7 +156,8 @@ def check_opening(entry: bytes, opening: Opening) -> None:
     Raises:
         IntegrityBroken: it commits to another.
     """
-    if read_entry(entry).commitment != commit(opening.salt, opening.event):
+    committed = commit(opening.salt, opening.event)
+    if len(opening.salt) != _SALT or read_entry(entry).commitment != committed:
         raise _broken("所示事件与存证条目的承诺值不符")
 
 
@@ -160,7 +171,7 @@ def read_entry(entry: bytes) -> Entry:
         told = msgspec.json.decode(entry, type=Entry)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _broken("该条目不是存证事件") from None
-    if told.schema != SCHEMA:
+    if told.schema != SCHEMA or _canonical(told) != entry:
         raise _broken("该条目不是存证事件")
     return told
 
@@ -185,6 +196,10 @@ def unwrap(name: str, private: X25519PrivateKey, wrapped: bytes) -> bytes:
         raise NotPermitted(
             "ledger.not_entitled", f"{name} 的密钥打不开这份存证", "请用封存时所列成员的密钥"
         ) from None
+
+
+def _canonical(entry: Entry) -> bytes:
+    return msgspec.json.encode(entry, order="sorted")
 
 
 def _sha256(content: bytes) -> str:
