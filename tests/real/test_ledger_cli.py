@@ -27,15 +27,17 @@ class Home:
             capture_output=True,
             text=True,
             timeout=120,
-            env={
-                **os.environ,
-                "PYTHONUTF8": "1",
-                "XDG_DATA_HOME": str(self.folder / "data"),
-                "XDG_STATE_HOME": str(self.folder / "state"),
-                "PINGYAO_KEYSTORE_PASSPHRASE": PASSPHRASE,
-                **environment,
-            },
+            env=self.environment() | environment,
         )
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONUTF8": "1",
+            "XDG_DATA_HOME": str(self.folder / "data"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "PINGYAO_KEYSTORE_PASSPHRASE": PASSPHRASE,
+        }
 
     def must(self, *words: object) -> str:
         done = self.run(*words)

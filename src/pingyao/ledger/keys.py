@@ -1,6 +1,6 @@
 """The log's own keys, from the keystore: one name, one key of each kind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pingyao.kernel.errors import Invalid, NotFound
@@ -56,22 +56,43 @@ def make_keys(
 
 
 def own_keys(store: KeyStore, name: str, policy: Policy) -> OwnKeys:
-    """Returns the signers of a log: those its policy lists.
+    """Returns the signers of a log: those its policy lists; of a key that is being rotated, both.
 
     Raises:
         NotFound: the keystore has none of this name.
     """
-    listed = {k.type.algorithm for k in policy.logs if k.name == policy.logs[0].name}
-    found: list[tuple[SignatureType, Signer]] = []
-    for algorithm, kind in LOG_KINDS.items():
-        if algorithm in listed:
-            try:
-                secret = store.get(f"{name}.{algorithm}").secret
-            except NotFound:
-                raise NotFound(
-                    "ledger.no_key",
-                    f"密钥库里没有 {name}.{algorithm}",
-                    "请以 --key 指明 init 时所用的密钥名，或核对 --keystore",
-                ) from None
-            found.append((kind, open_signer(algorithm, secret)))
-    return found
+    own = [k for k in policy.logs if k.name == policy.logs[0].name]
+    return [(k.type, signer_of(store, name, k)) for k in own]
+
+
+def signer_of(store: KeyStore, name: str, key: VerifierKey) -> Signer:
+    """Returns the version of a key that has this public half.
+
+    Raises:
+        NotFound: the keystore has none.
+    """
+    algorithm = key.type.algorithm
+    for info in reversed(store.infos()):
+        if info.name == f"{name}.{algorithm}" and info.state != "destroyed":
+            signer = open_signer(algorithm, store.get(info.name, info.version).secret)
+            if signer.public_key == key.public_key:
+                return signer
+    raise NotFound(
+        "ledger.no_key",
+        f"密钥库里没有与 policy 文件所列公钥相符的 {name}.{algorithm}",
+        "请以 --key 指明 init 时所用的密钥名，或核对 --keystore 与 policy 文件",
+    )
+
+
+def next_key(
+    store: KeyStore, name: str, old: VerifierKey, known: Iterable[VerifierKey]
+) -> tuple[VerifierKey, Signer]:
+    """Returns the successor of a key: a version that was made and is in no policy yet, or a new one."""
+    algorithm = old.type.algorithm
+    full = f"{name}.{algorithm}"
+    listed = {k.public_key for k in known}
+    signer = open_signer(algorithm, store.get(full).secret)
+    if signer.public_key in listed:
+        store.rotate(full)
+        signer = open_signer(algorithm, store.get(full).secret)
+    return verifier_key(old.name, old.type, signer.public_key), signer

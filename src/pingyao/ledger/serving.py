@@ -34,6 +34,7 @@ Key = Annotated[str, Parameter(help="见证密钥在密钥库中的名称")]
 _KINDS = {k.algorithm: k for k in (ED25519_COSIGNATURE, ML_DSA_44_COSIGNATURE, SM2_COSIGNATURE)}
 _POLICY = "policy"
 witness = App(name="witness", help="见证方：新建与运行 · a witness of others' logs")
+witness.command("pingyao.ledger.rotating:rotate_witness", name="rotate", help="轮换联署密钥")
 
 
 def serve(
@@ -115,17 +116,9 @@ def serve_witness(
 
 
 def _cosigners(policy: Policy, store: KeyStore, name: str) -> list[Cosigner]:
-    found: list[Cosigner] = []
-    for vkey in policy.witnesses.values():
-        algorithm = vkey.type.algorithm
-        signer = open_signer(algorithm, store.get(f"{name}.{algorithm}").secret)
-        if signer.public_key != vkey.public_key:
-            raise Invalid(
-                "ledger.wrong_key",
-                f"密钥库的 {name}.{algorithm} 不是 policy 文件所列的公钥",
-                "请核对 --key、--keystore 与 policy 文件",
-            )
-        found.append(Cosigner(vkey.name, vkey.type, signer))
+    from pingyao.ledger.keys import signer_of
+
+    found = [Cosigner(k.name, k.type, signer_of(store, name, k)) for k in policy.witnesses.values()]
     if not found:
         raise Invalid("ledger.no_key", "policy 文件没有自己的 witness 行", "请用 witness init 新建")
     return found
