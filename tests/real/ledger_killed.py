@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
 
 from logs import new_log, open_log, policy, publish
 
-from pingyao.ledger.store import seen, writer
+from pingyao.ledger.store import growing, seen
 from pingyao.ledger.store.fsck import fsck
 from pingyao.ledger.store.reader import own_head
 
 # Small enough that flushing and merging happen often, and kills fall into them.
 seen.RUN = 512
-writer._FLUSH_EVERY = 700
+growing._FLUSH_EVERY = 700
 
 
 def _entry(number: int) -> bytes:

@@ -18,8 +18,8 @@ from pingyao.ledger.formats.checkpoint import parse_checkpoint
 from pingyao.ledger.formats.note import parse_note, verify_note
 from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof, verify_proof
 from pingyao.ledger.rules import proofs, tree
+from pingyao.ledger.store import growing
 from pingyao.ledger.store import seen as seen_runs
-from pingyao.ledger.store import writer
 from pingyao.ledger.store.fsck import fsck
 from pingyao.ledger.store.reader import open_reader, own_head
 
@@ -368,7 +368,7 @@ def test_a_head_of_another_tree_or_key_is_not_published(tmp_path: Path) -> None:
 def test_restart_reads_only_what_is_not_yet_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_FLUSH_EVERY", 256)
+    monkeypatch.setattr(growing, "_FLUSH_EVERY", 256)
     log = new_log(tmp_path / "log")
     for i in range(10):
         log.append(entries(i * 100, 100))
@@ -377,8 +377,8 @@ def test_restart_reads_only_what_is_not_yet_on_the_disk(
     for handle in (log._lock, log._mark._lock):
         os.close(handle)
     read: list[int] = []
-    real = writer.leaf_hashes
-    monkeypatch.setattr(writer, "leaf_hashes", lambda e: (read.append(len(e)), real(e))[1])
+    real = growing.leaf_hashes
+    monkeypatch.setattr(growing, "leaf_hashes", lambda e: (read.append(len(e)), real(e))[1])
     with open_log(tmp_path / "log") as again:
         assert sum(read) == 100
         assert publish(again) == note

@@ -99,21 +99,28 @@ def consistency_ranges(old: int, size: int) -> list[Range]:
 
     Cites: RFC 6962, 2.1.2.
     """
-    if not 0 < old <= size:
+    return subtree_ranges(0, old, size)
+
+
+def subtree_ranges(start: int, end: int, size: int) -> list[Range]:
+    """Returns the subtrees whose hashes prove that the subtree ``[start, end)`` stands in a tree.
+
+    Cites: draft-ietf-plants-merkle-tree-certs-03, 4.4 (subtree consistency proofs).
+    """
+    if not 0 <= start < end <= size:
         raise ValueError("no such smaller tree")
-    low, high = 0, size
+    low, high, whole = 0, size, True
     found: list[Range] = []
-    while old < high:
+    while (start, end) != (low, high):
         middle = low + _split(high - low)
-        if old <= middle:
+        if end <= middle:
             found.append((middle, high))
             high = middle
         else:
             found.append((low, middle))
-            low = middle
-    if low:
-        found.append((low, high))
-    return found[::-1]
+            whole &= start >= middle
+            low, start = middle, max(start, middle)
+    return (found if whole else [*found, (low, high)])[::-1]
 
 
 def _split(width: int) -> int:

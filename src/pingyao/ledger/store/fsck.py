@@ -16,9 +16,9 @@ from pingyao.ledger.formats.note import parse_note, verify_note
 from pingyao.ledger.model import HASH, HEIGHT, WIDTH, Checkpoint, Policy
 from pingyao.ledger.rules.tree import EMPTY_ROOT, leaf_hashes, node_hash, perfect_root
 from pingyao.ledger.store.entries import MAGIC, Batch, EntryFile
+from pingyao.ledger.store.growing import RESUME, Resume, entry_positions
 from pingyao.ledger.store.reader import CHECKPOINT, ENTRIES, HASHES, read_policy
 from pingyao.ledger.store.seen import sorted_run
-from pingyao.ledger.store.writer import RESUME, Resume, entry_positions
 
 Progress = Callable[[int], None]
 

@@ -10,7 +10,12 @@ from pingyao.ledger.formats.note import parse_note, verify_note
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.formats.tlog_tiles import Tile, join_bundle
 from pingyao.ledger.model import ENTRY_BYTES, HASH, WIDTH, Checkpoint, Policy, TlogProof
-from pingyao.ledger.rules.tree import consistency_ranges, inclusion_ranges, range_hash
+from pingyao.ledger.rules.tree import (
+    consistency_ranges,
+    inclusion_ranges,
+    range_hash,
+    subtree_ranges,
+)
 from pingyao.ledger.store.entries import EntryFile
 from pingyao.ledger.store.hashes import HashFiles
 
@@ -123,6 +128,10 @@ class LogFiles:
             return ()
         node = self._hashes.node
         return tuple(range_hash(*r, node) for r in consistency_ranges(old, size))
+
+    def subtree(self, start: int, end: int, size: int) -> tuple[bytes, ...]:
+        """Proves that the subtree over some entries stands in the tree of a size."""
+        return tuple(range_hash(*r, self._hashes.node) for r in subtree_ranges(start, end, size))
 
     def prove(self, index: int, note: str, extra: bytes | None = None) -> TlogProof:
         """Makes the proof of an entry under a signed head."""

@@ -1,0 +1,168 @@
+"""A mirror: stores every entry of a log, and cosigns a head once all that it covers is on its disk and served.
+
+What is uploaded is believed only after it was proved to stand in a head that the log signed. A mirrored log
+lies in a folder like any log's: it is checked, exported and restored from like one.
+
+Cites: C2SP tlog-mirror (0838f7b, untagged); C2SP tlog-cosignature v1.1.0-rc.1.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from pingyao.kernel.errors import IntegrityBroken
+from pingyao.ledger.formats.checkpoint import parse_checkpoint
+from pingyao.ledger.formats.note import format_line, format_note, parse_note, sign, verify_note
+from pingyao.ledger.formats.tlog_mirror import (
+    INFO_MEDIA,
+    AddEntries,
+    Info,
+    Package,
+    fits_proof,
+    format_info,
+    read_packages,
+)
+from pingyao.ledger.formats.tlog_policy import format_policy
+from pingyao.ledger.model import WIDTH, Checkpoint, Note, Policy, VerifierKey
+from pingyao.ledger.rules.proofs import verify_subtree_consistency
+from pingyao.ledger.rules.tree import leaf_hashes, perfect_root, range_hash
+from pingyao.ledger.store.growing import GrowingLog
+from pingyao.ledger.store.reader import CHECKPOINT, POLICY, read_checkpoint, read_policy
+from pingyao.ledger.witness import Answer, Cosigner, Memory
+from pingyao.platform.files import write_atomically
+
+# Sizes an upload may have been begun for; older ones begin anew.
+_PENDING = 8
+_OVERLAP = 32 * WIDTH
+
+
+class Mirror(GrowingLog):
+    """One log as it is mirrored.
+
+    Args:
+        folder: where it is kept.
+        keys: of the log.
+        cosigners: the mirror's own keys.
+        memory: pending heads, as its ``add-checkpoint`` keeps them.
+        clock: Unix seconds.
+
+    Raises:
+        Conflict: another process mirrors it here.
+        IntegrityBroken: what is kept is damaged or less than was cosigned.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keys: Sequence[VerifierKey],
+        cosigners: Sequence[Cosigner],
+        memory: Memory,
+        clock: Callable[[], float],
+    ) -> None:
+        self.origin = keys[0].name
+        self._cosigners, self._memory, self._clock = cosigners, memory, clock
+        self._turn = threading.Lock()
+        self._pending: dict[int, str] = {}
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own = {f"self-{i}": k for i, k in enumerate(_verifier_keys(cosigners))}
+        policy = format_policy(Policy(tuple(keys), own, {}, "none"))
+        if not (folder / POLICY).exists() or (folder / POLICY).read_bytes() != policy:
+            write_atomically(folder / POLICY, policy)
+        with ExitStack() as undo:
+            super().__init__(folder, undo)
+            published = read_checkpoint(folder, read_policy(folder))
+            self._take_up([published[0]] if published else [])
+            self._save_resume()
+            undo.pop_all()
+        self._cosigned = published[0].size if published else 0
+        self._at = _latest(published[1], own.values()) if published else 0
+
+    def add_entries(self, request: AddEntries) -> Answer:
+        """Stores what is proved, and cosigns the head once it is all there; durable before it answers.
+
+        Raises:
+            Unavailable: the disk is full or failed.
+        """
+        with self._turn:
+            note = self._note_of(request.end)
+            behind = not self.size - _OVERLAP <= request.start <= self.size
+            if note is None or request.end < self._cosigned or behind:
+                return self._info(409, request.end if note is not None else None)
+            head = parse_checkpoint(parse_note(note).text)
+            entries: list[bytes] = []
+            leaves: list[bytes] = []
+            taken, wrong = 0, False
+            for package in read_packages(request):
+                try:
+                    new = self._proved(package, head, leaves)
+                except IntegrityBroken:
+                    wrong = True
+                    break
+                taken += 1
+                entries += package.entries[len(package.entries) - len(new) :]
+                leaves += new
+            if entries:
+                self._extend(entries, leaves)
+            if wrong:
+                return Answer(422, "条目与待定检查点不符\n".encode())
+            if not taken and request.start < request.end:
+                return Answer(400, "没有一个完整的条目包\n".encode())
+            if self.size < request.end:
+                return self._info(202, request.end)
+            return Answer(200, self._cosign(note, head))
+
+    def _note_of(self, size: int) -> str | None:
+        """Returns the pending head of a size, if it is one of the last."""
+        seen = self._memory.latest(self.origin)
+        if seen is not None:
+            self._pending[seen.size] = seen.note
+            while len(self._pending) > _PENDING:
+                del self._pending[min(self._pending)]
+        return self._pending.get(size)
+
+    def _info(self, status: int, size: int | None) -> Answer:
+        if size is None or size < self._cosigned:
+            size = max(self._pending, default=0)
+        return Answer(status, format_info(Info(size, self.size)), INFO_MEDIA)
+
+    def _proved(self, package: Package, head: Checkpoint, fresh: list[bytes]) -> list[bytes]:
+        """Checks a package against the head; returns the leaves that are new."""
+        if not fits_proof(package.path):
+            raise IntegrityBroken("ledger.mirror.long_proof", "证明过长", "")
+        start = package.start - package.start % WIDTH
+        hashes = leaf_hashes(package.entries)
+        before = self.leaves(start, min(package.start, self.size) - start)
+        held = self.size + len(fresh)
+        before += fresh[len(fresh) - (package.start - start - len(before)) :] if (
+            len(before) < package.start - start
+        ) else []
+        together = before + hashes
+        root = range_hash(
+            0, len(together), lambda n, i: perfect_root(together[i << n : (i + 1) << n])
+        )
+        verify_subtree_consistency(start, package.end, head.size, root, head.root, package.path)
+        return hashes[max(held - package.start, 0) :]
+
+    def _cosign(self, note: str, head: Checkpoint) -> bytes:
+        if self.root(head.size) != head.root:
+            raise IntegrityBroken("ledger.mirror.differs", "所存条目与检查点不符", "请保护现场")
+        self._at = max(self._at, int(self._clock()))
+        pending = parse_note(note)
+        lines = [sign(pending.text, c.name, c.type, c.signer, self._at) for c in self._cosigners]
+        if head.size >= self._cosigned:
+            whole = Note(pending.text, (*pending.signatures, *lines))
+            write_atomically(self.folder / CHECKPOINT, format_note(whole).encode())
+            self._cosigned = head.size
+        return "".join(map(format_line, lines)).encode()
+
+
+def _verifier_keys(cosigners: Sequence[Cosigner]) -> list[VerifierKey]:
+    from pingyao.ledger.formats.note import verifier_key
+
+    return [verifier_key(c.name, c.type, c.signer.public_key) for c in cosigners]
+
+
+def _latest(note: str, own: Sequence[VerifierKey] | object) -> int:
+    keys: list[VerifierKey] = list(own)  # type: ignore[call-overload]
+    return max((s.at or 0 for s in verify_note(parse_note(note), keys)), default=0)
