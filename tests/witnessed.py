@@ -13,7 +13,13 @@ from pingyao.ledger.model import (
     SignatureType,
     VerifierKey,
 )
-from pingyao.ledger.rules.tree import consistency_ranges, leaf_hash, perfect_root, range_hash
+from pingyao.ledger.rules.tree import (
+    consistency_ranges,
+    leaf_hash,
+    perfect_root,
+    range_hash,
+    subtree_ranges,
+)
 from pingyao.ledger.witness import Cosigner
 from pingyao.platform.crypto.signers import Algorithm, Signer, open_signer
 
@@ -63,6 +69,9 @@ class Tree:
     def consistency(self, old: int, size: int) -> list[bytes]:
         ranges = consistency_ranges(old, size) if 0 < old < size else []
         return [range_hash(a, b, self.read) for a, b in ranges]
+
+    def subtree(self, start: int, end: int, size: int) -> list[bytes]:
+        return [range_hash(a, b, self.read) for a, b in subtree_ranges(start, end, size)]
 
     def note(self, size: int, by: Signer = LOG, origin: str = ORIGIN) -> str:
         return signed(format_checkpoint(Checkpoint(origin, size, self.root(size))), by, origin)

@@ -6,6 +6,8 @@ app.command("pingyao.app.evidence:drain", name="drain", help="把待存证的事
 app.command("pingyao.app.evidence:erase", name="erase", help="销毁一件存证内容的密钥")
 app.command("pingyao.ledger.serving:serve", name="serve", help="按 C2SP tlog-tiles 发布账本")
 app.command("pingyao.ledger.serving:witness", name="witness", help="见证方：新建与运行")
+app.command("pingyao.ledger.serving:mirror", name="mirror", help="镜像方：新建与运行")
+app.command("pingyao.ledger.serving:restore", name="restore", help="从镜像方恢复丢失的账本")
 app.command("pingyao.ledger.serving:monitor", name="monitor", help="比较各方所见，发现分叉即报警")
 app.command("pingyao.app.evidence:pack", name="pack", help="出具存证证明：PDF、证明文件与核验方法")
 app.command("pingyao.ledger.serving:timestamp", name="timestamp", help="为当前检查点取得时间戳")

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,14 @@ import msgspec
 
 from pingyao.kernel.errors import IntegrityBroken, PingyaoError, Unavailable
 from pingyao.ledger.formats.note import format_line, parse_lines, parse_note, verify_note
+from pingyao.ledger.formats.tlog_mirror import (
+    INFO_MEDIA,
+    MOST_PACKAGES,
+    Package,
+    format_add_entries,
+    package_ranges,
+    parse_info,
+)
 from pingyao.ledger.formats.tlog_policy import check_quorum
 from pingyao.ledger.formats.tlog_witness import (
     SIZE_MEDIA,
@@ -19,20 +28,29 @@ from pingyao.ledger.formats.tlog_witness import (
     parse_size,
 )
 from pingyao.ledger.keys import OwnKeys
-from pingyao.ledger.model import Checkpoint, Note, Policy, SignatureLine, VerifierKey
+from pingyao.ledger.model import WIDTH, Checkpoint, Note, Policy, SignatureLine, VerifierKey
 from pingyao.ledger.remote import Remote
 from pingyao.ledger.store.reader import read_policy
 from pingyao.ledger.store.writer import Log
 from pingyao.ledger.views import View, read_view, split_at_once
 
 _TRIES = 3
+_UPLOAD_BYTES = 8 << 20
 
 
 class Growing(Protocol):
-    """A log that can prove its growth."""
+    """A log that can prove its growth, and hand out what it holds."""
 
     def consistency(self, old: int, size: int) -> Sequence[bytes]:
         """Proves that the tree of one size grew from another."""
+        ...
+
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """Returns entries."""
+        ...
+
+    def subtree(self, start: int, end: int, size: int) -> Sequence[bytes]:
+        """Proves that the subtree over some entries stands in the tree of a size."""
         ...
 
 
@@ -208,7 +226,8 @@ class _Witness(threading.Thread):
             answer = self._remote.post("add-checkpoint", body)
             if answer.status == 200:
                 self._size = head.size
-                return self._known(turn, answer.body)
+                # A mirror takes the head without a word, and cosigns once it holds the entries.
+                return self._known(turn, answer.body or self._upload(turn))
             if answer.status == 409 and answer.media == SIZE_MEDIA:
                 self._size = parse_size(answer.body)
                 if self._size <= head.size:
@@ -218,6 +237,28 @@ class _Witness(threading.Thread):
                 "ledger.witness_refuses", f"答复 {answer.status}", "请与见证方核对登记的密钥"
             )
         raise Unavailable("ledger.witness_refuses", "记录的大小不断变化", "请与见证方核对")
+
+    def _upload(self, turn: _Round) -> bytes:
+        """Hands a mirror what it lacks; returns its cosignatures."""
+        size, start, ticket = turn.head.size, turn.head.size, b""
+        while True:
+            body = format_add_entries(
+                turn.head.origin, start, size, ticket, _packages(turn.log, start, size)
+            )
+            answer = self._remote.post(
+                "add-entries", body, {"content-type": "application/octet-stream"}
+            )
+            if answer.status == 200:
+                return answer.body
+            if answer.status not in (202, 409) or answer.media != INFO_MEDIA:
+                raise Unavailable(
+                    "ledger.mirror_refuses", f"答复 {answer.status}", "请与镜像方核对其磁盘与登记"
+                )
+            told = parse_info(answer.body)
+            # The first answer may go back to where the mirror is; after that it must come on.
+            if told.size != size or (start < size and told.next <= start) or told.next >= size:
+                raise Unavailable("ledger.mirror_refuses", "镜像没有进展", "请与镜像方核对")
+            start, ticket = told.next, told.ticket
 
     def _known(self, turn: _Round, body: bytes) -> tuple[list[SignatureLine], set[VerifierKey]]:
         """Keeps what its own keys signed; strangers' lines are passed over."""
@@ -245,6 +286,20 @@ class _Witness(threading.Thread):
             )
         if split_at_once(theirs, ours):
             raise Forked(theirs.note, turn.note, f"{self._url} 存有同样大小而根不同的检查点")
+
+
+def _packages(log: Growing, start: int, size: int) -> list[Package]:
+    """Returns as many packages as one request should carry."""
+    found: list[Package] = []
+    held = 0
+    for first, end in islice(package_ranges(start, size), MOST_PACKAGES):
+        entries = log.entries(first, end - first)
+        held += sum(map(len, entries))
+        if found and held > _UPLOAD_BYTES:
+            break
+        path = log.subtree(first - first % WIDTH, end, size)
+        found.append(Package(first, end, entries, list(path)))
+    return found
 
 
 class Standing(msgspec.Struct, frozen=True):

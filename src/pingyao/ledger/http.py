@@ -4,12 +4,17 @@ import asyncio
 import gzip
 import sqlite3
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pingyao.kernel.errors import IntegrityBroken, NotFound
+import msgspec
+
+from pingyao.kernel.errors import IntegrityBroken, NotFound, PingyaoError
+from pingyao.ledger.formats.tlog_mirror import parse_add_entries
 from pingyao.ledger.formats.tlog_tiles import parse_path
 from pingyao.ledger.formats.tlog_witness import origin_hash
+from pingyao.ledger.mirror import Mirror
 from pingyao.ledger.model import Checkpoint, VerifierKey
 from pingyao.ledger.store.reader import (
     CHECKPOINT,
@@ -18,11 +23,13 @@ from pingyao.ledger.store.reader import (
     read_checkpoint,
     read_policy,
 )
-from pingyao.ledger.witness import Cosigner, Memory, add_checkpoint
+from pingyao.ledger.witness import Answer, Cosigner, Memory, add_checkpoint
 from pingyao.platform.asgi import Handler, Refusal, Reply, Request
 
 # 16 post-quantum signatures and a full proof are 60 kB.
 _CHECKPOINT_BYTES = 256 * 1024
+# A package of the largest entries is 17 MB; a request is the fewer packages the larger they are.
+_ENTRIES_BYTES = 48 << 20
 _OCTETS = "application/octet-stream"
 _FOREVER = (("cache-control", "public, max-age=31536000, immutable"), ("vary", "accept-encoding"))
 _FRESH = (("cache-control", "no-cache"),)
@@ -57,6 +64,65 @@ def witness(
         return Reply(200, seen.note.encode(), headers=_FRESH)
 
     return handle
+
+
+def mirror(
+    logs: Mapping[str, Sequence[VerifierKey]], mirrors: Mapping[str, Mirror], memory: Memory
+) -> Handler:
+    """Returns what answers as a mirror: takes heads and entries, and serves each log as its own would.
+
+    Cites: C2SP tlog-mirror (0838f7b, untagged).
+    """
+    pending = witness(logs, (), memory)
+    served = {origin_hash(origin): tiles(m.folder) for origin, m in mirrors.items()}
+
+    async def handle(request: Request) -> Reply:
+        if request.path == "/add-checkpoint":
+            reply = await pending(request)
+            for each in mirrors.values():
+                each.notice()
+            return reply
+        if request.path == "/add-entries":
+            _only(request, "POST")
+            body = await _unzipped(request)
+            answer = await asyncio.to_thread(_add_entries, mirrors, body)
+            return Reply(answer.status, answer.body, answer.media, (("accept-encoding", "gzip"),))
+        name, _, path = request.path[1:].partition("/")
+        if name not in served:
+            raise Refusal(404, "没有这样的资源")
+        return await served[name](msgspec.structs.replace(request, path=f"/{path}"))
+
+    return handle
+
+
+def _add_entries(mirrors: Mapping[str, Mirror], body: bytes) -> Answer:
+    try:
+        request = parse_add_entries(body)
+    except IntegrityBroken as error:
+        raise Refusal(400, error.detail) from None
+    if request.origin not in mirrors:
+        raise Refusal(404, "没有登记这一日志")
+    try:
+        return mirrors[request.origin].add_entries(request)
+    except PingyaoError as error:
+        # Not stored, or not known to be: the log will ask again.
+        raise Refusal(503 if error.retriable else 500, error.detail) from None
+
+
+async def _unzipped(request: Request) -> bytes:
+    body = await request.body(_ENTRIES_BYTES)
+    if request.headers.get("content-encoding", "identity") == "identity":
+        return body
+    if request.headers["content-encoding"] != "gzip":
+        raise Refusal(415, "只支持 gzip")
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        plain = reader.decompress(body, _ENTRIES_BYTES + 1)
+    except zlib.error:
+        raise Refusal(400, "gzip 内容有误") from None
+    if len(plain) > _ENTRIES_BYTES:
+        raise Refusal(413, "请求体过大")
+    return plain
 
 
 class _Published:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from pingyao.kernel.errors import IntegrityBroken
 from pingyao.ledger.formats.checkpoint import parse_checkpoint
-from pingyao.ledger.formats.note import format_line, format_note, parse_note, sign, verify_note
+from pingyao.ledger.formats.note import (
+    format_line,
+    format_note,
+    parse_note,
+    sign,
+    verifier_key,
+    verify_note,
+)
 from pingyao.ledger.formats.tlog_mirror import (
     INFO_MEDIA,
     AddEntries,
@@ -62,10 +69,13 @@ class Mirror(GrowingLog):
     ) -> None:
         self.origin = keys[0].name
         self._cosigners, self._memory, self._clock = cosigners, memory, clock
-        self._turn = threading.Lock()
+        self._turn, self._noticing = threading.Lock(), threading.Lock()
         self._pending: dict[int, str] = {}
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own = {f"self-{i}": k for i, k in enumerate(_verifier_keys(cosigners))}
+        own = {
+            f"self-{i}": verifier_key(c.name, c.type, c.signer.public_key)
+            for i, c in enumerate(cosigners)
+        }
         policy = format_policy(Policy(tuple(keys), own, {}, "none"))
         if not (folder / POLICY).exists() or (folder / POLICY).read_bytes() != policy:
             write_atomically(folder / POLICY, policy)
@@ -76,7 +86,8 @@ class Mirror(GrowingLog):
             self._save_resume()
             undo.pop_all()
         self._cosigned = published[0].size if published else 0
-        self._at = _latest(published[1], own.values()) if published else 0
+        signed = verify_note(parse_note(published[1]), own.values()) if published else ()
+        self._at = max((s.at or 0 for s in signed), default=0)
 
     def add_entries(self, request: AddEntries) -> Answer:
         """Stores what is proved, and cosigns the head once it is all there; durable before it answers.
@@ -85,7 +96,7 @@ class Mirror(GrowingLog):
             Unavailable: the disk is full or failed.
         """
         with self._turn:
-            note = self._note_of(request.end)
+            note = self.notice().get(request.end)
             behind = not self.size - _OVERLAP <= request.start <= self.size
             if note is None or request.end < self._cosigned or behind:
                 return self._info(409, request.end if note is not None else None)
@@ -112,14 +123,15 @@ class Mirror(GrowingLog):
                 return self._info(202, request.end)
             return Answer(200, self._cosign(note, head))
 
-    def _note_of(self, size: int) -> str | None:
-        """Returns the pending head of a size, if it is one of the last."""
+    def notice(self) -> dict[int, str]:
+        """Looks at the pending head; returns the last ones by size, for uploads begun for an earlier one."""
         seen = self._memory.latest(self.origin)
-        if seen is not None:
-            self._pending[seen.size] = seen.note
-            while len(self._pending) > _PENDING:
-                del self._pending[min(self._pending)]
-        return self._pending.get(size)
+        with self._noticing:
+            if seen is not None:
+                self._pending[seen.size] = seen.note
+                while len(self._pending) > _PENDING:
+                    del self._pending[min(self._pending)]
+            return dict(self._pending)
 
     def _info(self, status: int, size: int | None) -> Answer:
         if size is None or size < self._cosigned:
@@ -132,11 +144,9 @@ class Mirror(GrowingLog):
             raise IntegrityBroken("ledger.mirror.long_proof", "证明过长", "")
         start = package.start - package.start % WIDTH
         hashes = leaf_hashes(package.entries)
-        before = self.leaves(start, min(package.start, self.size) - start)
+        # Only the first package can begin within a bundle, and what comes before it is on the disk.
+        before = self.leaves(start, package.start - start)
         held = self.size + len(fresh)
-        before += fresh[len(fresh) - (package.start - start - len(before)) :] if (
-            len(before) < package.start - start
-        ) else []
         together = before + hashes
         root = range_hash(
             0, len(together), lambda n, i: perfect_root(together[i << n : (i + 1) << n])
@@ -155,14 +165,3 @@ class Mirror(GrowingLog):
             write_atomically(self.folder / CHECKPOINT, format_note(whole).encode())
             self._cosigned = head.size
         return "".join(map(format_line, lines)).encode()
-
-
-def _verifier_keys(cosigners: Sequence[Cosigner]) -> list[VerifierKey]:
-    from pingyao.ledger.formats.note import verifier_key
-
-    return [verifier_key(c.name, c.type, c.signer.public_key) for c in cosigners]
-
-
-def _latest(note: str, own: Sequence[VerifierKey] | object) -> int:
-    keys: list[VerifierKey] = list(own)  # type: ignore[call-overload]
-    return max((s.at or 0 for s in verify_note(parse_note(note), keys)), default=0)

@@ -26,6 +26,14 @@ class AppendLog(Protocol):
         """Proves that the tree of one size grew from another; nothing is needed from an empty one."""
         ...
 
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """Returns entries."""
+        ...
+
+    def subtree(self, start: int, end: int, size: int) -> tuple[bytes, ...]:
+        """Proves that the subtree over some entries stands in the tree of a size."""
+        ...
+
     def publish(self, note: str) -> None:
         """Puts a signed head before the public."""
         ...

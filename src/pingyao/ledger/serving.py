@@ -34,6 +34,7 @@ Key = Annotated[str, Parameter(help="见证密钥在密钥库中的名称")]
 _KINDS = {k.algorithm: k for k in (ED25519_COSIGNATURE, ML_DSA_44_COSIGNATURE, SM2_COSIGNATURE)}
 _POLICY = "policy"
 witness = App(name="witness", help="见证方：新建与运行 · a witness of others' logs")
+mirror = App(name="mirror", help="镜像方：新建与运行 · a mirror of others' logs")
 witness.command("pingyao.ledger.rotating:rotate_witness", name="rotate", help="轮换联署密钥")
 
 
@@ -49,6 +50,23 @@ def serve(
     from pingyao.platform.asgi import serve as run
 
     run(tiles(folder), host, port, started=lambda p: _started(host, p))
+
+
+@mirror.command(name="init")
+def init_mirror(
+    folder: Annotated[Path, Parameter(help="镜像目录")],
+    /,
+    *,
+    name: Annotated[str, Parameter(help="镜像方名称，全联盟唯一，且不同于本机构的见证方")],
+    algorithm: Annotated[tuple[Algorithm, ...], Parameter(help="联署算法，可重复给出")] = (
+        Algorithm.ED25519,
+        Algorithm.ML_DSA_44,
+    ),
+    key: Annotated[str, Parameter(help="镜像密钥在密钥库中的名称")] = "mirror",
+    keystore: Keystore = None,
+) -> None:
+    """新建镜像方：生成联署密钥，写出 policy 文件；把各日志的 log 行加入其中即可运行。"""
+    init(folder, name=name, algorithm=algorithm, key=key, keystore=keystore)
 
 
 @witness.command
@@ -78,10 +96,10 @@ def init(
         keys[f"self-{each}"] = verifier_key(name, _KINDS[each], public)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / _POLICY, format_policy(Policy((), keys, {}, "none")))
-    print(f"已新建见证方 {safe(name)}")
+    print(f"已新建 {safe(name)}")
     for vkey in keys.values():
         print(f"验证公钥：{format_vkey(vkey)}")
-    print(f"请把所见证日志的 log 行加入 {folder / _POLICY}")
+    print(f"请把各日志的 log 行加入 {folder / _POLICY}")
 
 
 @witness.command(name="serve")
@@ -100,19 +118,114 @@ def serve_witness(
     from pingyao.ledger.witness_store import WitnessStore
     from pingyao.platform.asgi import serve as run
 
-    policy = _read_policy(folder / _POLICY)
-    if not policy.logs:
-        raise Invalid("ledger.no_logs", "没有登记要见证的日志", "请把 log 行加入 policy 文件")
+    policy, logs = _read_logs(folder)
     cosigners = _cosigners(policy, open_store(keystore), key)
-    logs = {
-        origin: [k for k in policy.logs if k.name == origin]
-        for origin in {k.name for k in policy.logs}
-    }
     store = WitnessStore(folder / "witness.db")
     try:
         run(answer(logs, cosigners, store), host, port, started=lambda p: _started(host, p))
     finally:
         store.close()
+
+
+@mirror.command(name="serve")
+def serve_mirror(
+    folder: Annotated[Path, Parameter(help="镜像目录")],
+    /,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8712,
+    key: Annotated[str, Parameter(help="镜像密钥在密钥库中的名称")] = "mirror",
+    keystore: Keystore = None,
+) -> None:
+    """运行镜像方：存下并发布所见证日志的全部条目，落盘之后才联署（C2SP tlog-mirror）。"""
+    from contextlib import ExitStack, closing
+
+    from pingyao.ledger.formats.tlog_witness import origin_hash
+    from pingyao.ledger.http import mirror as answer
+    from pingyao.ledger.keys import open_store
+    from pingyao.ledger.mirror import Mirror
+    from pingyao.ledger.witness_store import WitnessStore
+    from pingyao.platform.asgi import serve as run
+
+    policy, logs = _read_logs(folder)
+    cosigners = _cosigners(policy, open_store(keystore), key)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(WitnessStore(folder / "pending.db")))
+        mirrors = {
+            origin: stack.enter_context(
+                closing(Mirror(folder / origin_hash(origin), keys, cosigners, store, time.time))
+            )
+            for origin, keys in logs.items()
+        }
+        run(answer(logs, mirrors, store), host, port, started=lambda p: _started(host, p))
+
+
+@mirror.command(name="list")
+def list_mirrored(folder: Annotated[Path, Parameter(help="镜像目录")], /) -> None:
+    """列出所镜像的日志、条数与所在目录；该目录可用 fsck 通读、用 export 导出。"""
+    from pingyao.ledger.formats.tlog_witness import origin_hash
+    from pingyao.ledger.store.reader import read_checkpoint, read_policy
+
+    for origin in _read_logs(folder)[1]:
+        place = folder / origin_hash(origin)
+        held = read_checkpoint(place, read_policy(place)) if place.exists() else None
+        print(f"{safe(origin)}　{held[0].size if held else 0:,} 条　{place}")
+
+
+def restore(
+    folder: Annotated[Path, Parameter(help="恢复到哪个目录，须为空")],
+    /,
+    *,
+    policy: Annotated[Path, Parameter(help="该账本的 policy 文件，须写明镜像方地址")],
+    url: Annotated[
+        str | None, Parameter(help="只从这个地址恢复：镜像方给出的账本地址，或原账本的地址")
+    ] = None,
+) -> None:
+    """从镜像方恢复丢失的账本：取其最大的检查点，逐条重算，与签名的树根一致才算恢复。"""
+    from pingyao.ledger.cosigning import standings
+    from pingyao.ledger.formats.tlog_witness import origin_hash
+    from pingyao.ledger.remote import Remote
+    from pingyao.ledger.store.restore import restore as make
+    from pingyao.ledger.views import read_view
+
+    trust = _read_policy(policy)
+    if not trust.logs:
+        raise Invalid("ledger.no_logs", "policy 文件没有 log 行", "请给出该账本自己的 policy 文件")
+    origin = trust.logs[0].name
+    own = [k for k in trust.logs if k.name == origin]
+    if url is not None:
+        sources = [url]
+    else:
+        found = [s for s in standings(trust, origin) if s.view is not None]
+        found.sort(key=lambda s: s.view.head.size if s.view else 0, reverse=True)
+        sources = [f"{s.url.rstrip('/')}/{origin_hash(origin)}" for s in found]
+    failure: PingyaoError | None = None
+    for source in sources:
+        remote = Remote(source, seconds=30)
+        try:
+            note = remote.fetch("checkpoint").decode("utf-8", "surrogateescape")
+            read_view(source, note, own)
+            count = make(folder, policy.read_bytes(), note, remote.fetch)
+        except PingyaoError as error:
+            failure = error
+            print(f"{safe(source)}：{safe(error.detail, 200)}", file=sys.stderr)
+            continue
+        finally:
+            remote.close()
+        print(f"已从 {safe(source)} 恢复 {count:,} 条到 {folder}；继续追加前请运行 fsck")
+        return
+    raise failure or NotFound(
+        "ledger.no_mirror", "没有可用的镜像方", "请核对 policy 文件中的地址，或用 --url 指明"
+    )
+
+
+def _read_logs(folder: Path) -> tuple[Policy, dict[str, list[VerifierKey]]]:
+    """Returns whose logs are witnessed or mirrored here, with their keys."""
+    policy = _read_policy(folder / _POLICY)
+    if not policy.logs:
+        raise Invalid("ledger.no_logs", "没有登记任何日志", "请把 log 行加入 policy 文件")
+    origins = dict.fromkeys(k.name for k in policy.logs)
+    return policy, {o: [k for k in policy.logs if k.name == o] for o in origins}
 
 
 def _cosigners(policy: Policy, store: KeyStore, name: str) -> list[Cosigner]:
