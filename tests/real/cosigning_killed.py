@@ -91,7 +91,10 @@ def _work(folder: Path, policy: Policy, start: int, seed: int, out: int) -> None
         tell("failed", repr(error))
 
 
-def _gather(reading: int, seconds: float) -> bytes:
+def _gather(reading: int, seconds: float, patience: float = 0) -> bytes:
+    """Reads what is told for some time, which begins with the first word within the patience."""
+    if patience:
+        select.select([reading], [], [], patience)
     data, deadline = b"", time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         if select.select([reading], [], [], left)[0]:
@@ -144,7 +147,8 @@ def main(folder: Path, trials: int, seed: int) -> None:
             lambda at=start, s=seed + trial, out=writing: _work(folder, policy, at, s, out), room
         )
         os.close(writing)
-        data = _gather(reading, draw.uniform(0.05, 0.4))
+        # Mostly it is at work when it is killed, now and then it is still starting.
+        data = _gather(reading, draw.uniform(0.02, 0.3), draw.choice((0, 10, 10, 10)))
         # One of the witnesses in the midst of it, and the log goes on with the two that are left.
         victims = draw.choice(([], [0], [1], [2], [0, 1], [0, 1, 2]))
         for number in victims:

@@ -15,7 +15,7 @@ from pingyao.ledger.store.fsck import fsck
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
 
-from logs import KINDS, entries, new_log, publish
+from logs import KINDS, entries, new_log, open_log, publish
 
 TRIALS = 200
 # The whole number takes minutes: PINGYAO_TRIALS=200.
@@ -45,14 +45,17 @@ def test_killed_with_the_witnesses_in_the_midst_of_cosigning(tmp_path: Path) -> 
 def test_every_flipped_byte_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "RUN", 64)
     folder, mark = tmp_path / "log", tmp_path / "log-mark"
-    with new_log(folder, KINDS) as log:
+    new_log(folder, KINDS).close()
+    (folder / "readers").write_text("regulator.example " + "A" * 43 + "=\n")
+    with open_log(folder, KINDS) as log:
         for i in range(0, 600, 60):
             log.append(entries(i, 60))
         publish(log)
     assert not fsck(folder, mark).findings
-    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in ("policy", "lock")]
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
     files.append(mark / "head")
     names = {p.name for p in files}
+    assert {"policy", "readers", "policy.sealed"} <= names
     assert {"entries", "checkpoint", "resume.json", "level-0", "level-1", "positions"} <= names
     draw = random.Random(11)
     for _ in range(FLIPS):

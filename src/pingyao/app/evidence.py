@@ -184,6 +184,32 @@ def erase(number: str, /, *, reason: str, db: Db = None) -> None:
     settle(engine)
 
 
+def fsck(
+    folder: Annotated[Path, Parameter(help="账本目录")],
+    /,
+    *,
+    mark: Annotated[Path | None, Parameter(help="高水位目录")] = None,
+    rows: Annotated[
+        bool, Parameter(help="连同数据库所存的密文、密钥、文件索引与待办表一并核对", negative="")
+    ] = False,
+    db: Db = None,
+    keystore: Keystore = None,
+    key: Key = "ledger",
+    json: Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")] = False,
+) -> None:
+    """通读账本：由条目重算每一个字节，与树、检查点、签名、策略逐一比对；只读不改，有不符即以退出码 5 结束。"""
+    from pingyao.ledger.cli import fsck as check
+    from pingyao.ledger.rows import check_rows
+    from pingyao.ledger.store.fsck import Finding
+
+    def look() -> list[Finding]:
+        private = _own_reader(open_store(keystore), key)
+        with open_catalogue(db).connect() as connection:
+            return check_rows(connection, folder, read_policy(folder).logs[0].name, private)
+
+    check(folder, mark, json=json, rows=look if rows else None)
+
+
 def pack(
     number: Annotated[str, Parameter(help="存证编号，见 pingyao verify")],
     /,

@@ -150,16 +150,13 @@ class Recorder:
 
         # Read before the transaction: nobody else can write while it lasts.
         documents = [read_document(Path(f)) for f in staged.files] if staged else []
-        system = f"{platform.node()} pingyao/{version('pingyao')}"
         about = {k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)}  # fmt: skip
         done = False
         try:
             with self.engine.begin() as db:
                 records.keep(db, event, record)
                 for each in documents:
-                    evidence.keep(
-                        *(db, each, event.actor, event.occurred_at, system, time_source(), about)
-                    )
+                    evidence.keep(db, each, event.actor, event.occurred_at, about)
                 yield
                 done = True
         except DBAPIError as error:

@@ -3,6 +3,7 @@
 from pingyao.ledger.cli import app
 
 app.command("pingyao.app.evidence:drain", name="drain", help="把待存证的事项写入账本")
+app.command("pingyao.app.evidence:fsck", name="fsck", help="通读账本，逐字节重算比对")
 app.command("pingyao.app.evidence:erase", name="erase", help="销毁一件存证内容的密钥")
 app.command("pingyao.ledger.serving:serve", name="serve", help="按 C2SP tlog-tiles 发布账本")
 app.command("pingyao.ledger.serving:witness", name="witness", help="见证方：新建与运行")

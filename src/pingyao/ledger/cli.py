@@ -2,10 +2,10 @@
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import App, Parameter
@@ -23,6 +23,9 @@ from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.files import write_atomically
 from pingyao.platform.term import safe
+
+if TYPE_CHECKING:
+    from pingyao.ledger.store.fsck import Finding
 
 app = App(
     name="ledger",
@@ -297,21 +300,19 @@ def _compare(file: Path, facts: Facts | None) -> None:
         )
 
 
-@app.command
 def fsck(
-    folder: Folder,
-    /,
-    *,
-    mark: Mark = None,
-    json: Json = False,
+    folder: Path, mark: Path | None, *, json: bool, rows: Callable[[], "list[Finding]"] | None
 ) -> None:
-    """通读账本：由条目重算每一个字节，与树、检查点、签名逐一比对；只读不改，有不符即以退出码 5 结束。"""
+    """Reads a log whole, and with it the rows kept beside it, and says what does not hold."""
     from pingyao.ledger.store.fsck import fsck as check
     from pingyao.ledger.store.mark import default_mark
     from pingyao.ledger.store.reader import read_policy
 
     where = mark or default_mark(read_policy(folder).logs[0].name)
     report = check(folder, where, None if json or not sys.stderr.isatty() else _progress)
+    if rows is not None:
+        found = (*report.findings, *rows())
+        report = msgspec.structs.replace(report, findings=found)
     if json:
         _write_json(report)
     else:

@@ -5,8 +5,9 @@ second, after the log holds it durably, its place in the log is noted. Killed at
 the next run goes on with the very bytes it would have logged, and the log knows an entry it holds already.
 """
 
+import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from pingyao.kernel.errors import NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import Document, Part
-from pingyao.ledger.rules.sealing import Opening, seal, unseal, unwrap, wrap_for
+from pingyao.ledger.rules.sealing import Opening, digest_readers, seal, unseal, unwrap, wrap_for
 from pingyao.platform import outbox
 
 metadata = sa.MetaData()
@@ -105,9 +106,11 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicK
         events = outbox.waiting(db, BATCH)
         if not events:
             return 0
+        wrapped = wrap_for(recipients, key)
+        readers = digest_readers(wrapped)
         rows: list[dict[str, object]] = []
         for each in events:
-            sealed = seal(each.event, each.key, member, at, key)
+            sealed = seal(each.event, each.key, member, at, key, readers)
             rows.append(
                 {
                     "key": each.key,
@@ -119,7 +122,6 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicK
                 }
             )
         db.execute(sa.insert(payloads), rows)
-        wrapped = wrap_for(recipients, key)
         db.execute(
             sa.insert(wrappings),
             [{"id": batch, "recipient": n, "wrapped": w} for n, w in wrapped.items()],
@@ -163,6 +165,32 @@ def find(db: sa.Connection, key: str) -> Payload:
     if found is None:
         raise NotFound("ledger.no_event", f"没有编号 {key[:40]} 的存证", "请核对编号")
     return found
+
+
+def everything(db: sa.Connection) -> Iterator[Payload]:
+    """Yields every sealed event, in the order they were sealed."""
+    rows = db.execution_options(yield_per=BATCH).execute(
+        sa.select(payloads).order_by(payloads.c.id)
+    )
+    for row in rows:
+        if (found := _payload(row)) is not None:
+            yield found
+
+
+def readers_of(db: sa.Connection) -> dict[str, dict[str, bytes]]:
+    """Returns every batch key as it is wrapped, by batch and reader."""
+    found: dict[str, dict[str, bytes]] = {}
+    for row in db.execute(sa.select(wrappings)):
+        found.setdefault(row.id, {})[row.recipient] = bytes(row.wrapped)
+    return found
+
+
+def indexed(db: sa.Connection) -> dict[str, tuple[str, str, str]]:
+    """Returns what the index of documents says of each: SHA-256, name, and the hash of its marks."""
+    return {
+        row.key: (row.sha256, row.name, hashlib.sha256(bytes(row.parts)).hexdigest())
+        for row in db.execute(sa.select(documents))
+    }
 
 
 def is_sealed(db: sa.Connection, key: str) -> bool:

@@ -18,10 +18,11 @@ from pingyao.ledger.formats.rotation import follow, read_rotation, rotate, succe
 from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
 from pingyao.ledger.formats.tlog_proof import format_proof, verify_proof
 from pingyao.ledger.keys import next_key, open_store, own_keys, signer_of
-from pingyao.ledger.model import Note, Policy, VerifierKey
+from pingyao.ledger.model import ED25519, Note, Policy, VerifierKey
 from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.reader import POLICY, read_policy
+from pingyao.ledger.store.sealed import seal
 from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.files import write_atomically
@@ -88,7 +89,7 @@ def rotate_key(
     (folder / _FOLDER).mkdir(exist_ok=True, mode=0o700)
     path = folder / _FOLDER / f"{index}.tlog-proof"
     write_atomically(path, format_proof(proof))
-    write_atomically(folder / POLICY, format_policy(after))
+    _put_in_force(folder, after, store, key)
     pending.unlink()
     print(f"已轮换 {safe(new.name)} 的 {new.type.algorithm} 密钥，登记为第 {index:,} 条")
     print(f"新验证公钥：{format_vkey(new)}")
@@ -149,7 +150,13 @@ def _retire(folder: Path, store: KeyStore, key: str, mark: Path | None) -> None:
             with Cosigning(after) as asked:
                 note += "".join(map(format_line, asked.cosign(log, head, note)))
         log.publish(note)
-    write_atomically(folder / POLICY, format_policy(after))
+    _put_in_force(folder, after, store, key)
+
+
+def _put_in_force(folder: Path, policy: Policy, store: KeyStore, key: str) -> None:
+    write_atomically(folder / POLICY, format_policy(policy))
+    own = next(k for k in reversed(policy.logs) if k.type == ED25519)
+    seal(folder, own.name, signer_of(store, key, own))
 
 
 def _without_old(policy: Policy) -> Policy:

@@ -61,6 +61,9 @@ def open_engine(url: str, migrate: Callable[[sa.Connection], None]) -> sa.Engine
     except DBAPIError as error:
         engine.dispose()
         raise explain(error) from None
+    except UnicodeDecodeError:  # the driver quotes a damaged schema in its error
+        engine.dispose()
+        raise _damaged() from None
     return engine
 
 
@@ -86,11 +89,15 @@ def explain(error: DBAPIError) -> PingyaoError:
             "db.wrong_password", "目录数据库拒绝登录", "请核对用户名与 PINGYAO_DATABASE_PASSWORD"
         )
     if "not a database" in text or "malformed" in text:
-        return Invalid(
-            "db.damaged", "目录数据库文件已损坏或不是数据库", "请从备份恢复，或另指定一个文件"
-        )
+        return _damaged()
     if isinstance(error, OperationalError):
         return Unavailable("db.unreachable", "目录数据库没有应答", "请检查地址、网络与服务是否启动")
     return Invalid(
         "db.failed", "目录数据库执行失败", "请查看数据库日志；如仍不明，请带上错误代码联系维护者"
+    )
+
+
+def _damaged() -> Invalid:
+    return Invalid(
+        "db.damaged", "目录数据库文件已损坏或不是数据库", "请从备份恢复，或另指定一个文件"
     )

@@ -1,5 +1,6 @@
 """The transactional outbox: an event waits here from the commit that caused it until it is proved."""
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 
@@ -39,13 +40,23 @@ def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> list[str]:
         Their keys, in order.
     """
     listed = list(events)
-    rows = [
-        {"key": secrets.token_hex(16), "event": msgspec.json.encode(e).decode()} for e in listed
-    ]
+    texts = [msgspec.json.encode(e).decode() for e in listed]
+    rows = [{"key": _name(secrets.token_hex(8), t), "event": t} for t in texts]
     if rows:
         db.execute(sa.insert(outbox), rows)
         audit.keep(db, listed)
     return [row["key"] for row in rows]
+
+
+def _name(draw: str, event: str) -> str:
+    """Half of a name is drawn, half tells whether the event is still the one that was named."""
+    return draw + hashlib.sha256((draw + event).encode()).hexdigest()[:16]
+
+
+def altered(db: sa.Connection) -> list[str]:
+    """Returns the names of waiting events that are not what they were when they were named."""
+    rows = db.execute(sa.select(outbox.c.key, outbox.c.event).order_by(outbox.c.id))
+    return [row.key for row in rows if row.key != _name(row.key[:16], row.event)]
 
 
 def waiting(db: sa.Connection, limit: int) -> list[Waiting]:

@@ -1,5 +1,6 @@
 """Events get keys; recorded payloads, their keys and documents get tables."""
 
+import hashlib
 import secrets
 
 import sqlalchemy as sa
@@ -9,10 +10,12 @@ from alembic import op
 def upgrade() -> None:
     """Names the events that wait already, and creates what the ledger keeps beside its log."""
     op.add_column("evidence_outbox", sa.Column("key", sa.String(32)))
-    outbox = sa.table("evidence_outbox", sa.column("id"), sa.column("key"))
+    outbox = sa.table("evidence_outbox", sa.column("id"), sa.column("key"), sa.column("event"))
     db = op.get_bind()
-    for (id_,) in db.execute(sa.select(outbox.c.id)).all():
-        db.execute(sa.update(outbox).where(outbox.c.id == id_).values(key=secrets.token_hex(16)))
+    for id_, event in db.execute(sa.select(outbox.c.id, outbox.c.event)).all():
+        draw = secrets.token_hex(8)
+        key = draw + hashlib.sha256((draw + event).encode()).hexdigest()[:16]
+        db.execute(sa.update(outbox).where(outbox.c.id == id_).values(key=key))
     op.create_index("evidence_outbox_key", "evidence_outbox", ["key"], unique=True)
     op.create_table(
         "ledger_wrapping",

@@ -60,7 +60,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What the event of a recorded document says: what it was, and where it came from when taken in.
 
     Attributes:
-        parts: SHA-256 of the marks kept beside the log; empty where none are kept.
+        parts: SHA-256 of the marks, where they are kept beside the log.
         system: the machine and program that took it in.
         time_source: what set the clock, as far as the machine knows.
         about: what the document reports on.

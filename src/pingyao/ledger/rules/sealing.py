@@ -50,11 +50,15 @@ class Cipher(msgspec.Struct, frozen=True):
         alg: ``A256GCM``, with the event's key as associated data.
         sha256: hash of the ciphertext, by which it is found.
         size: its length in bytes.
+        wrapped, readers: hashes of the event's wrapped key and of the batch key as wrapped for each reader:
+            what is kept beside the log can be checked without any key.
     """
 
     alg: str
     sha256: str
     size: int
+    wrapped: str
+    readers: str
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,19 +108,22 @@ class Opening(msgspec.Struct, frozen=True):
     event: bytes
 
 
-def seal(event: bytes, key: str, member: str, at: datetime, batch_key: bytes) -> Sealed:
-    """Seals an event under a fresh key and salt."""
+def seal(
+    event: bytes, key: str, member: str, at: datetime, batch_key: bytes, readers: str
+) -> Sealed:
+    """Seals an event under a fresh key and salt; the readers are told by their digest."""
     salt, own = secrets.token_bytes(_SALT), AESGCM.generate_key(256)
     cipher = AESGCM(own).encrypt(_NONCE, salt + event, key.encode())
+    wrapped = aes_key_wrap(batch_key, own)
     entry = Entry(
         SCHEMA,
         key,
         member,
         at,
         commit(salt, event),
-        Cipher("A256GCM", _sha256(cipher), len(cipher)),
+        Cipher("A256GCM", _sha256(cipher), len(cipher), _sha256(wrapped), readers),
     )
-    return Sealed(_canonical(entry), cipher, aes_key_wrap(batch_key, own))
+    return Sealed(_canonical(entry), cipher, wrapped)
 
 
 def commit_to(event: bytes, member: str, at: datetime) -> tuple[bytes, Opening]:
@@ -182,6 +189,25 @@ def wrap_for(recipients: Mapping[str, X25519PublicKey], batch_key: bytes) -> dic
         name: _HPKE.encrypt(batch_key, public, _INFO + name.encode())
         for name, public in recipients.items()
     }
+
+
+def digest_readers(wrapped: Mapping[str, bytes]) -> str:
+    """Returns the hash of a batch key as it is wrapped for each reader."""
+    lines = (f"{name} {key.hex()}\n" for name, key in sorted(wrapped.items()))
+    return _sha256("".join(lines).encode())
+
+
+def check_kept(entry: Entry, cipher: bytes, wrapped: bytes | None, readers: str) -> None:
+    """Checks that what is kept of an event is what its entry says; an erased one has no wrapped key.
+
+    Raises:
+        IntegrityBroken: something else is kept.
+    """
+    said = entry.cipher
+    if said is None or (said.sha256, said.size) != (_sha256(cipher), len(cipher)):
+        raise _broken("密文与存证条目不符")
+    if said.readers != readers or (wrapped is not None and said.wrapped != _sha256(wrapped)):
+        raise _broken("包裹的密钥与存证条目不符")
 
 
 def unwrap(name: str, private: X25519PrivateKey, wrapped: bytes) -> bytes:

@@ -10,14 +10,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from pingyao.kernel.errors import PingyaoError
+from pingyao.kernel.errors import IntegrityBroken, Invalid, PingyaoError
 from pingyao.ledger.formats.checkpoint import parse_checkpoint
 from pingyao.ledger.formats.note import parse_note, verify_note
 from pingyao.ledger.model import HASH, HEIGHT, WIDTH, Checkpoint, Policy
 from pingyao.ledger.rules.tree import EMPTY_ROOT, leaf_hashes, node_hash, perfect_root
 from pingyao.ledger.store.entries import MAGIC, Batch, EntryFile
 from pingyao.ledger.store.growing import RESUME, Resume, entry_positions
-from pingyao.ledger.store.reader import CHECKPOINT, ENTRIES, HASHES, read_policy
+from pingyao.ledger.store.reader import CHECKPOINT, ENTRIES, HASHES, POLICY, read_policy
+from pingyao.ledger.store.sealed import SEALED
+from pingyao.ledger.store.sealed import check as sealed
 from pingyao.ledger.store.seen import sorted_run
 
 Progress = Callable[[int], None]
@@ -53,8 +55,18 @@ def fsck(folder: Path, mark: Path | None = None, progress: Progress | None = Non
     Raises:
         NotFound: the folder holds no log.
     """
-    policy = read_policy(folder)
     found: list[Finding] = []
+    try:
+        policy = read_policy(folder)
+    except Invalid as error:
+        return Report(0, None, (Finding(POLICY, error.detail),))
+    if not policy.logs:
+        return Report(0, None, (Finding(POLICY, "没有 log 行"),))
+    try:
+        if not sealed(folder, policy):
+            found.append(Finding(POLICY, "policy 或 readers 自上次以密钥打开账本之后被改动"))
+    except IntegrityBroken as error:
+        found.append(Finding(SEALED, error.detail))
     notes = {CHECKPOINT: folder / CHECKPOINT, "mark": mark / "head" if mark else None}
     heads = {n: h for n, p in notes.items() if p and (h := _head(n, p, policy, found))}
     tree = _Tree(folder, heads, found)

@@ -24,7 +24,7 @@ def facts_of(document: Document, about: dict[str, str] | None = None) -> Facts:
         modified_at=document.modified_at,
         system=f"{platform.node()} pingyao/{version('pingyao')}",
         time_source=_time_source(),
-        parts=hashlib.sha256(parts).hexdigest() if document.parts else "",
+        parts=hashlib.sha256(parts).hexdigest(),
         about=about or {},
     )
 

@@ -81,6 +81,10 @@ class LogFiles:
         self._entries = entries
         self._hashes = hashes
 
+    def written(self) -> int:
+        """Returns how many entries the files hold, as far as their lengths tell."""
+        return self._hashes.written()
+
     def root(self, size: int) -> bytes:
         """Returns the root of the tree when it had this size."""
         return self._hashes.root(size)

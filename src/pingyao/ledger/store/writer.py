@@ -4,6 +4,7 @@ Only heads over what is on the disk are signed, and nothing on the disk is ever 
 signed can be signed again after a crash, and nothing else.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from pingyao.kernel.errors import IntegrityBroken, Invalid
 from pingyao.ledger.formats.checkpoint import format_checkpoint
 from pingyao.ledger.formats.note import format_note, parse_note, sign, verifier_key, verify_note
 from pingyao.ledger.formats.tlog_tiles import fits
-from pingyao.ledger.model import Checkpoint, Note, Policy, SignatureType, VerifierKey
+from pingyao.ledger.model import ED25519, Checkpoint, Note, Policy, SignatureType, VerifierKey
 from pingyao.ledger.rules.tree import leaf_hashes
 from pingyao.ledger.store.entries import disk_failed
 from pingyao.ledger.store.growing import GrowingLog
@@ -25,6 +26,7 @@ from pingyao.ledger.store.reader import (
     read_checkpoint,
     read_policy,
 )
+from pingyao.ledger.store.sealed import seal
 from pingyao.ledger.store.seen import Seen
 from pingyao.platform.crypto.signers import Signer
 from pingyao.platform.files import write_atomically
@@ -67,6 +69,7 @@ class Log(GrowingLog):
             self._mark = Mark(mark)
             undo.callback(self._mark.close)
             self._start(heads)
+            self._seal_policy()
             undo.pop_all()
 
     def _start(self, heads: Sequence[str]) -> None:
@@ -80,6 +83,11 @@ class Log(GrowingLog):
         self._take_up(known)
         self._seen = Seen(self.folder / "seen", self._hashes)
         self._save_resume()
+
+    def _seal_policy(self) -> None:
+        signer = next((s for kind, s in self._signers if kind == ED25519), None)
+        if signer is not None and seal(self.folder, self.origin, signer):
+            print("policy 或 readers 已改动，自即刻起按新内容执行", file=sys.stderr)
 
     def append(self, entries: Sequence[bytes]) -> list[int]:
         """Makes entries durable; returns their indices, for repeated ones the old.

@@ -1,0 +1,105 @@
+"""The rows that are kept beside the log, each compared with the entry that commits to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy.exc import DBAPIError
+
+from pingyao.kernel.errors import IntegrityBroken, PingyaoError
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger import payloads
+from pingyao.ledger.formats.documents import RECORDED, Facts
+from pingyao.ledger.formats.opening import read_event
+from pingyao.ledger.rules.sealing import check_kept, digest_readers, read_entry
+from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.ledger.store.fsck import Finding
+from pingyao.ledger.store.reader import LogFiles, open_reader
+from pingyao.platform import outbox
+
+
+def check_rows(
+    db: sa.Connection, folder: Path, reader: str, private: X25519PrivateKey
+) -> list[Finding]:
+    """Reads every row of the ledger's tables and says which does not follow from the log.
+
+    Args:
+        db: where they are kept.
+        folder: of the log.
+        reader, private: who can open the events: what was sealed tells the index of documents.
+    """
+    try:
+        return _compare(db, folder, reader, private)
+    except (DBAPIError, UnicodeDecodeError):  # the driver decodes even the text of its error
+        return [Finding("数据库", "数据库文件已损坏，有的行无法读取")]
+
+
+def _compare(
+    db: sa.Connection, folder: Path, reader: str, private: X25519PrivateKey
+) -> list[Finding]:
+    found = [Finding("数据库", each) for each in _unsound(db)]
+    found += [Finding(f"evidence_outbox {k}", "待存证的事项被改动") for k in outbox.altered(db)]
+    indexed = payloads.indexed(db)
+    wrapped = payloads.readers_of(db)
+    used: set[str] = set()
+    log = open_reader(folder)
+    try:
+        size = log.written()
+        for payload in payloads.everything(db):
+            used.add(payload.wrapping)
+            try:
+                readers = digest_readers(wrapped.get(payload.wrapping, {}))
+                _check(log, size, payload, readers)
+                document = indexed.pop(payload.key, None)
+                if payload.wrapped is None:
+                    _same(payload.kind == "" and document is None, "已销毁者仍有所存")
+                    continue
+                event = read_event(payloads.open_payload(db, payload, reader, private))
+                _same(event.kind == payload.kind, "事项类别与所封存的不同")
+                _same(document == _indexed(event), "文件索引与所封存的事项不同")
+            except PingyaoError as error:
+                found.append(Finding(f"ledger_payload {payload.key}", error.detail))
+    finally:
+        log.close()
+    found += [Finding(f"ledger_wrapping {i}", "不属于任何事项") for i in wrapped.keys() - used]
+    for each in outbox.waiting(db, 1 << 31):
+        try:
+            document = _indexed(msgspec.json.decode(each.event, type=EvidenceEvent))
+        except msgspec.DecodeError:
+            continue  # told as altered above
+        if indexed.pop(each.key, None) != document:
+            found.append(Finding(f"ledger_document {each.key}", "文件索引与待存证的事项不同"))
+    return found + [Finding(f"ledger_document {k}", "不属于任何事项") for k in indexed]
+
+
+def _unsound(db: sa.Connection) -> Iterator[str]:
+    if db.dialect.name == "sqlite":
+        for (told,) in db.exec_driver_sql("PRAGMA integrity_check(20)"):
+            if told != "ok":
+                yield str(told)
+
+
+def _check(log: LogFiles, size: int, payload: payloads.Payload, readers: str) -> None:
+    entry = read_entry(payload.entry)
+    _same(entry.key == payload.key, "编号与存证条目不同")
+    check_kept(entry, payload.cipher, payload.wrapped, readers)
+    if payload.position is None:
+        held = log.find(leaf_hash(payload.entry), size)
+        _same(held is None, "已在账本之中而未记序号；运行 drain 即补上")
+    else:
+        there = log.entries(payload.position, 1) if 0 <= payload.position < size else []
+        _same(there == [payload.entry], "账本的这一序号是别的条目")
+
+
+def _indexed(event: EvidenceEvent) -> tuple[str, str, str] | None:
+    if event.kind != RECORDED:
+        return None
+    facts = msgspec.convert(event.body, Facts)
+    return facts.sha256, facts.name, facts.parts
+
+
+def _same(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise IntegrityBroken("ledger.row_differs", otherwise, "")
