@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row
 
-_ALL = ("kernel", "whole", "text", "peers", "readers", "many_tables")
+_ALL = ("kernel", "whole", "text", "peers", "readers", "many_tables", "ledger", "witnesses")
 _MARK = "<!-- measured -->"
 
 

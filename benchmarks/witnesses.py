@@ -81,10 +81,10 @@ def _steady(place: Path, urls: list[str], rate: int, seconds: int) -> Row:
     p50, p99 = (taken[int(len(taken) * q)] * 1e3 for q in (0.5, 0.99))
     return (
         f"存证追加，4 个见证进程中 3 个联署，每批 256 条，按每秒 {rate:,} 条送入",
+        _COMMAND,
+        "≥ 10,000 条/s，p99 ≤ 250 ms" if rate == _RATES[0] else "—",
         f"{real:,.0f} 条/s；p50 {p50:.0f} ms，p99 {p99:.0f} ms；"
         f"定序进程 {head.size / (time.process_time() - cpu):,.0f} 条/CPU 秒；负载 {os.getloadavg()[0]:.0f}",
-        "≥ 10,000 条/s，p99 ≤ 250 ms" if rate == _RATES[0] else "—",
-        _COMMAND,
     )
 
 

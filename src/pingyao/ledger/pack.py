@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from pingyao.kernel.errors import Conflict, Unavailable
+from pingyao.kernel.errors import Conflict, Unavailable, Unsupported
 from pingyao.ledger.evidence import Proven, read_facts, say_clock
 from pingyao.ledger.formats.documents import RECORDED
 from pingyao.ledger.formats.note import parse_note
@@ -57,6 +57,7 @@ def write_pack(proven: Proven, policy: bytes, out: Path, token: bytes | None = N
     Raises:
         Conflict: the folder is not empty.
         Unavailable: no Chinese font is installed.
+        Unsupported: the typesetter (extra ``pdf``) is not installed.
     """
     if out.exists() and any(out.iterdir()):
         raise Conflict("ledger.pack_exists", f"目录 {out.name} 不是空的", "请换一个目录")
@@ -75,7 +76,14 @@ def write_pack(proven: Proven, policy: bytes, out: Path, token: bytes | None = N
 
 
 def _typeset(told: dict[str, object]) -> bytes:
-    import typst
+    try:
+        import typst
+    except ImportError:
+        raise Unsupported(
+            "ledger.no_typst",
+            "本机没有排版组件，无法出具 PDF；证明文件与信任策略已写出",
+            "请安装 pingyao[pdf]，再换目录重试；所写出的文件已可离线核验",
+        ) from None
 
     fonts = set(typst.Fonts().families())
     found = [f for f in _FONTS if f in fonts]
