@@ -151,6 +151,8 @@ def _retire(folder: Path, store: KeyStore, key: str, mark: Path | None) -> None:
                 note += "".join(map(format_line, asked.cosign(log, head, note)))
         log.publish(note)
     _put_in_force(folder, after, store, key)
+    with open_log(folder, own_keys(store, key, after), where) as (log, _):
+        log.sign()  # the mark, too, is then one that the new key alone signed
 
 
 def _put_in_force(folder: Path, policy: Policy, store: KeyStore, key: str) -> None:
