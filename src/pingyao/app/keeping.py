@@ -1,10 +1,8 @@
 """Wires keys, token vaults, records and evidence into the protect room."""
 
 import getpass
-import platform
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -146,7 +144,6 @@ class Recorder:
         """See `pingyao.protect.ports.Book`."""
         from pingyao.ledger import evidence
         from pingyao.ledger.formats.documents import read_document
-        from pingyao.ledger.store.provenance import time_source
 
         # Read before the transaction: nobody else can write while it lasts.
         documents = [read_document(Path(f)) for f in staged.files] if staged else []
