@@ -9,6 +9,9 @@ import pyarrow as pa
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.protect.model import Asset, Inventory, Staged, Suite
 
+BINARY_READ = 4096
+"""Bytes of a binary value that a source gives at most: what may be longer is not whole."""
+
 
 class Keys(Protocol):
     """A named key in somebody's keeping, from which others are derived."""

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import pyarrow as pa
+from pyarrow import compute
 
 from pingyao.kernel.errors import Conflict, Invalid
 from pingyao.protect.model import Choice
-from pingyao.protect.ports import Vault
+from pingyao.protect.ports import BINARY_READ, Vault
 from pingyao.protect.rules.arrays import unchanged
 from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import Policy
@@ -76,6 +77,7 @@ class Worker:
 
         Raises:
             Conflict: a column changed its type on the way.
+            Invalid: a binary value came in only in part, and would go out like that.
         """
         if self._given is None:
             self._given = batch.schema
@@ -88,6 +90,8 @@ class Worker:
             if choice.technique == "withhold":
                 continue
             before = batch.column(name)
+            if choice.technique != "redact":
+                refuse_cut(before, choice)
             cell = Cell(
                 array=before,
                 field=choice.field,
@@ -128,4 +132,18 @@ class Worker:
             "protect.type_drift",
             f"表 {place.table[:80]} 的列 {'、'.join(c[:40] for c in changed[:5])} 中途改变了类型",
             "目标未作任何改动；请统一该列类型（或先导出为文本）后重试",
+        )
+
+
+def refuse_cut(array: pa.Array, choice: Choice) -> None:
+    """Refuses to pass on binary values that a source reads only the beginning of."""
+    if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)):
+        return
+    lengths = compute.call_function("binary_length", [array])
+    if (compute.call_function("max", [lengths]).as_py() or 0) >= BINARY_READ:
+        place = choice.field.place
+        raise Invalid(
+            "protect.binary_cut",
+            f"{place.table[:60]}.{place.column[:60]} 有长于 {BINARY_READ:,} 字节的二进制内容，读取时只取开头，不能原样交出",
+            "请在方案中改为“清空取值”或“不提供”，影像等文件另行以 protect seal 加密传递",
         )
