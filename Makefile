@@ -42,6 +42,7 @@ $(PEERS)/.installed:
 	touch $@
 
 bench: $(BIN)/.installed $(PEERS)/.installed
+	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks --full --write docs/benchmarks.md
 
 clean:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from benchmarks.rows import Row
 
-_ALL = ("kernel", "whole", "text", "peers", "readers", "many_tables", "ledger", "witnesses")
+_ALL = (
+    *("kernel", "whole", "text", "peers", "readers", "many_tables"),
+    *("masking", "ff1", "sealing", "anonymity", "ledger", "witnesses"),
+)
 _MARK = "<!-- measured -->"
 
 
