@@ -112,6 +112,26 @@ def test_every_count_on_the_cover_links_to_exactly_its_rows(
     assert Counter(seen["个人信息清单"]) == classes
 
 
+def test_every_rule_links_to_exactly_the_columns_it_spoke_of(
+    result: ScanResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.xlsx"
+    write_xlsx(result, path)
+    book = CalamineWorkbook.from_path(str(path))
+    rules = book.get_sheet_by_name("规则依据").to_python()
+    number = book.sheet_names.index("规则依据") + 1
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.read(f"xl/worksheets/sheet{number}.xml").decode()
+    places = re.findall(r"ref=\"H(\d+)\" location=\"'规则适用'!A(\d+):H(\d+)\"", sheet)
+    assert len(places) == len(rules) - 1 > 3
+    applied = book.get_sheet_by_name("规则适用").to_python()
+    for at, first, last in places:
+        rows = applied[int(first) - 1 : int(last)]
+        rule = rules[int(at) - 1]
+        assert len(rows) == rule[7] > 0
+        assert {(row[0], row[1]) for row in rows} == {(rule[0], rule[1])}
+
+
 def test_the_workbook_holds_no_formula_and_no_outside_link(
     result: ScanResult, tmp_path: Path
 ) -> None:

@@ -1,8 +1,9 @@
 """The workbook a bank hands to its regulator: catalogue, inventories, review queue, rules used."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
@@ -30,7 +31,15 @@ from pingyao.classify.rules.summary import (
     summarise,
 )
 
-Cell = str | int | float
+
+class Linked(NamedTuple):
+    """A number that leads to the rows it counts."""
+
+    number: int
+    place: str
+
+
+Cell = str | int | float | Linked
 _MOST_ROWS = 1_000_000
 _ASSETS = "数据资产目录"
 _LEVELS = "按级别"
@@ -42,6 +51,7 @@ _DRIFTED = "取值漂移"
 _INCREMENTAL = "增量读取"
 _UNREAD = "未读取"
 _RULES = "规则依据"
+_APPLIED = "规则适用"
 _COLOURS = {1: "#E6F4EA", 2: "#F1F8E9", 3: "#FFF3CD", 4: "#F8D7DA", 5: "#E0B4E0"}
 
 _WHERE = (("库/模式/文件", 22), ("表", 24), ("表说明", 20), ("字段", 22), ("字段说明", 22))
@@ -52,6 +62,8 @@ _COLUMNS = (
     *(("GB/T 43697", 8), ("重要数据候选", 10), ("置信度", 8), ("待复核", 8), ("读取行数", 11)),
     *(("判定依据", 70), ("规则与条款", 70)),
 )
+
+_APPLIED_COLUMNS = (("规则包", 22), ("规则", 40), *_WHERE, ("所定标签", 24))
 
 
 def write_xlsx(result: ScanResult, path: Path) -> None:
@@ -86,6 +98,7 @@ def write_xlsx(result: ScanResult, path: Path) -> None:
             ((u.where, u.code, u.detail, u.remedy, u.rows_read) for u in result.unread),
         )
         _rules(book, formats, summary)
+        _applied(book, formats, rows, summary)
     path.chmod(0o600)
 
 
@@ -119,7 +132,7 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
         coverage += f"（每表至多 {result.sample_rows:,} 行）"
     facts: list[tuple[str, str, str]] = [
         ("数据源", f"{visible(result.source, 200)}（{result.kind}）", ""),
-        ("读取范围", f"{coverage}；共读取 {summary.rows:,} 行", ""),
+        ("读取范围", f"{coverage}；共读取 {summary.rows:,} 行", _ASSETS),
         ("扫描时间", f"{result.started_at:%Y-%m-%d %H:%M} 至 {result.finished_at:%H:%M}（UTC）", ""),
         ("软件与规则包", f"pingyao {result.version}；" + "、".join(f"{p.name} {p.version}" for p in result.packs), ""),
         ("表、列", f"{summary.tables:,} 张表，{summary.columns:,} 列", _ASSETS),
@@ -149,15 +162,16 @@ def _parts(name: str, counts: Iterable[tuple[str, int]]) -> Iterator[tuple[str, 
     """Makes a line of the cover for each part of a sorted sheet, linked to exactly its rows."""
     start = 0
     for label, n in counts:
-        number, row = divmod(start, _MOST_ROWS)
-        last = min(row + n, _MOST_ROWS)
-        sheet = f"{name}{number + 1}" if number else name
-        yield (
-            label,
-            f"{n:,} 列",
-            f"'{sheet}'!A{row + 2}:{xl_col_to_name(len(_COLUMNS) - 1)}{last + 1}",
-        )
+        yield label, f"{n:,} 列", _span(name, start, n, len(_COLUMNS))
         start += n
+
+
+def _span(name: str, start: int, rows: int, columns: int) -> str:
+    """Returns where rows of a sheet stand, counted from 0; of those on two sheets, the first."""
+    number, row = divmod(start, _MOST_ROWS)
+    last = min(row + rows, _MOST_ROWS)
+    sheet = f"{name}{number + 1}" if number else name
+    return f"'{sheet}'!A{row + 2}:{xl_col_to_name(columns - 1)}{last + 1}"
 
 
 def _columns(
@@ -276,6 +290,7 @@ def _rules(book: Any, formats: dict[str, Any], summary: Summary) -> None:
         *(("规则包", 22), ("规则", 40), ("内容", 70), ("标准", 26), ("条款", 12)),
         *(("可信度", 8), ("状态", 10), ("用到的列数", 11)),
     )
+    starts = accumulate((n for _, n in summary.rules), initial=0)
     rows = (
         (
             ruling.pack,
@@ -285,11 +300,28 @@ def _rules(book: Any, formats: dict[str, Any], summary: Summary) -> None:
             ruling.citation.clause,
             ruling.citation.confidence,
             "已核对" if ruling.citation.verified else "待核对",
-            count,
+            Linked(count, _span(_APPLIED, start, count, len(_APPLIED_COLUMNS))),
         )
-        for ruling, count in summary.rules
+        for (ruling, count), start in zip(summary.rules, starts, strict=False)
     )
     _sheet(book, formats, _RULES, headers, rows)
+
+
+def _applied(
+    book: Any,
+    formats: dict[str, Any],
+    rows: Iterable[tuple[TableVerdict, Verdict]],
+    summary: Summary,
+) -> None:
+    """Writes which columns each rule set a label of, rules in the order of their sheet."""
+    place = {(r.pack, r.rule): at for at, (r, _) in enumerate(summary.rules)}
+    uses = [(place[r.pack, r.rule], t, v, r.sets) for t, v in rows for r in v.rulings]
+    uses.sort(key=lambda use: use[0])
+    cells = (
+        (*(summary.rules[at][0].pack, summary.rules[at][0].rule), *_where(t, v), sets)
+        for at, t, v, sets in uses
+    )
+    _sheet(book, formats, _APPLIED, _APPLIED_COLUMNS, cells)
 
 
 def _sheet(
@@ -311,6 +343,9 @@ def _sheet(
         for column, cell in enumerate(cells):
             if column == level_at:
                 sheet.write_number(row, column, cell, formats[f"level{cell}"])
+            elif isinstance(cell, Linked):
+                sheet.write_url(row, column, f"internal:{cell.place}", formats["link"])
+                sheet.write_number(row, column, cell.number, formats["link"])
             elif isinstance(cell, str):
                 if cell:
                     sheet.write_string(row, column, visible(cell), formats["cell"])
