@@ -92,7 +92,7 @@ def test_languages_and_appearances_are_kept(page: Page) -> None:
     page.goto("/sign-in")
     before = page.locator("html").get_attribute("lang")
     page.locator("button[name=language]").click()
-    page.wait_for_function(f"document.documentElement.lang !== '{before}'")
+    page.wait_for_selector(f"html:not([lang='{before}'])")
     for expected in ("light", "dark"):
         page.locator("button[name=theme]").click()
         page.wait_for_selector(f"html[data-bs-theme={expected}]")
