@@ -29,9 +29,8 @@ def _killed(script: str, folder: Path, trials: int) -> dict[str, int]:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["trials"] == trials
-    # How far a trial comes before it is killed depends on the machine; that they come on does not.
     assert told["acked"] > trials
-    assert told["heads"] > 0
+    assert told["heads"] > trials // 4
     return told
 
 
