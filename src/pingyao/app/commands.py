@@ -133,7 +133,8 @@ def scan(
     if json:
         from pingyao.classify.formats.report_json import encode_json
 
-        sys.stdout.buffer.write(encode_json(result) + b"\n")
+        sys.stdout.buffer.writelines(encode_json(result))
+        sys.stdout.buffer.write(b"\n")
     else:
         print_summary(result)
         if report is not None and unwritten is None:

@@ -1,5 +1,6 @@
 """The report as one page that stands alone: charts, every column, every reason, offline."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from pingyao.classify.formats.words import (
 )
 from pingyao.classify.model import ScanResult, Verdict
 from pingyao.classify.rules.summary import hidden, is_candidate, summarise
-from pingyao.platform.files import write_atomically
+from pingyao.platform.files import replacing
 from pingyao.platform.pages import content_policy, data_island, echarts
 
+_HERE = "\0"
+"""Where the data goes: a character that no text of ours has."""
 _PARTS = files("pingyao.classify.formats").joinpath("report")
 
 
@@ -29,20 +32,29 @@ def write_html(result: ScanResult, path: Path) -> None:
     css, script, charts = _part("report.css"), _part("report.js"), echarts()
     policy = content_policy(charts, script)
     page = jinja2.Environment(autoescape=False).from_string(_part("report.html.j2"))  # noqa: S701 - our own parts; the data is escaped below
-    text = page.render(policy=policy, css=css, echarts=charts, script=script, data=_data(result))
-    write_atomically(path, text.encode("utf-8"))
+    text = page.render(policy=policy, css=css, echarts=charts, script=script, data=_HERE)
+    head, _, rest = text.partition(_HERE)
+    with replacing(path) as file:
+        file.write(head.encode())
+        file.writelines(part.encode() for part in _data(result))
+        file.write(rest.encode())
 
 
 def _part(name: str) -> str:
     return _PARTS.joinpath(name).read_text("utf-8")
 
 
-def _data(result: ScanResult) -> str:
-    """Returns what the page shows as JSON that cannot end its own script element."""
+def _data(result: ScanResult) -> Iterator[str]:
+    """Yields what the page shows as JSON that cannot end its own script element, by tables."""
     summary = summarise(result)
     rules = {(r.pack, r.rule): i for i, (r, _) in enumerate(summary.rules)}
     reasons: dict[tuple[str, str, str], int] = {}
-    rows = [_row(v, rules, reasons) for t in result.tables for v in t.columns]
+    yield '{"rows":['
+    comma = ""
+    for table in result.tables:
+        if rows := [_row(verdict, rules, reasons) for verdict in table.columns]:
+            yield comma + data_island(rows)[1:-1]
+            comma = ","
     shown = {
         "about": _about(result),
         "summary": {
@@ -62,12 +74,11 @@ def _data(result: ScanResult) -> str:
         "subjects": SUBJECTS,
         "rules": [(r.text, cited(r), r.citation.verified) for r, _ in summary.rules],
         "reasons": [*reasons],
-        "rows": rows,
         "unread": [
             (visible(u.where, 300), u.detail, u.remedy, str(u.rows_read)) for u in result.unread
         ],
     }
-    return data_island(shown)
+    yield "]," + data_island(shown)[1:]
 
 
 def _about(result: ScanResult) -> dict[str, str]:

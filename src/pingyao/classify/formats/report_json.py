@@ -1,14 +1,17 @@
 """A scan result as JSON: what other programs read, and what the catalogue records."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from pingyao.classify.model import ScanResult
 from pingyao.kernel.errors import Invalid
+from pingyao.platform.files import replacing
 
 FORMAT = "pingyao.scan/1"
 _LARGEST = 2 * 1024**3
+_TABLES = b'"tables":['
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -18,16 +21,21 @@ class Document(msgspec.Struct, frozen=True):
     result: ScanResult
 
 
-def encode_json(result: ScanResult) -> bytes:
-    """Returns the result as one JSON document."""
-    return msgspec.json.encode(Document(FORMAT, result))
+def encode_json(result: ScanResult) -> Iterator[bytes]:
+    """Yields the result as one JSON document, a table at a time: a schema may have thousands."""
+    empty = msgspec.json.encode(Document(FORMAT, msgspec.structs.replace(result, tables=())))
+    # Within a string its quotes would be escaped: this stands there once.
+    head, _, rest = empty.partition(_TABLES + b"]")
+    yield head + _TABLES
+    for number, table in enumerate(result.tables):
+        yield (b"," if number else b"") + msgspec.json.encode(table)
+    yield b"]" + rest
 
 
 def write_json(result: ScanResult, path: Path) -> None:
     """Writes the result as one JSON document."""
-    from pingyao.platform.files import write_atomically
-
-    write_atomically(path, encode_json(result))
+    with replacing(path) as file:
+        file.writelines(encode_json(result))
 
 
 def read_json(path: Path) -> ScanResult:

@@ -4,8 +4,9 @@ Both servers are asked to write rows as CSV themselves, and Arrow parses whole b
 row and no cell becomes a Python object, and one parser settles NULL, quoting and types for both.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -14,8 +15,8 @@ from pyarrow import compute, csv
 
 from pingyao.classify.sources import limits
 
-BLOCK_BYTES = 8 * 1024 * 1024
-"""Bytes of text parsed at once, at least (the last row may exceed it)."""
+BLOCK_BYTES = 2 * 1024 * 1024
+"""Bytes of text parsed at once, at least (the last row may exceed it): few enough for a CPU's cache."""
 
 
 class Closable(Protocol):
@@ -113,16 +114,21 @@ def _parsed(text: bytes | bytearray, fields: list[Field]) -> list[pa.Array]:
     return [column.combine_chunks() for column in table.columns]
 
 
-def blocks(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytearray]:
-    """Joins pieces of text into blocks of about `BLOCK_BYTES`."""
-    block = bytearray()
-    for piece in pieces:
-        block += piece
-        if len(block) >= BLOCK_BYTES:
-            yield block
-            block = bytearray()
-    if block:
-        yield block
+def ahead(blocks: Generator[bytearray]) -> Generator[bytearray]:
+    """Yields the blocks; from the second on, a thread fetches the next while one is parsed."""
+    with closing(blocks):
+        first = next(blocks, None)
+        if first is None:
+            return
+        if len(first) < BLOCK_BYTES:
+            yield first
+            return
+        with ThreadPoolExecutor(1) as fetcher:  # whose end is awaited before the blocks are closed
+            block: bytearray | None = first
+            while block is not None:
+                coming = fetcher.submit(next, blocks, None)
+                yield block
+                block = coming.result()
 
 
 def cut(batch: pa.RecordBatch) -> bool:
