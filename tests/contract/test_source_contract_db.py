@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -195,6 +196,13 @@ def test_reads_empty_tables_views_and_hostile_names(bank: Source):
 def test_reads_a_table_while_the_catalogue_is_still_being_listed(bank: Source):
     counts = {t.name: len(rows(bank, t)) for t in bank.tables() if isinstance(t, Table)}
     assert counts == {"客户": 4, "空表": 0, "v_余额": 4, HOSTILE: 1}
+
+
+def test_some_columns_are_read_as_all_are(bank: Source):
+    table = described(bank)["客户"]
+    some = msgspec.structs.replace(table, columns=(table.columns[5], table.columns[0]))
+    whole = sorted(rows(bank, table), key=lambda row: row[0])
+    assert sorted(rows(bank, some), key=lambda row: row[1]) == [(r[5], r[0]) for r in whole]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 100])

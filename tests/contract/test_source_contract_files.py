@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -102,6 +103,25 @@ def read(path: Path, limit: int | None = None) -> tuple[Table, list[dict[str, st
     rows = [row for batch in source.batches(table, limit) for row in batch.to_pylist()]
     source.close()
     return table, rows
+
+
+def test_some_columns_are_read_as_all_are(path: Path) -> None:
+    table, rows = read(path)
+    some = msgspec.structs.replace(table, columns=(table.columns[3], table.columns[1]))
+    source = open_path(path)
+    batches = [*source.batches(some, after=1)]
+    source.close()
+    assert all(b.schema.names == ["备注", "姓名"] for b in batches)
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert found == [{"备注": row["备注"], "姓名": row["姓名"]} for row in rows[1:]]
+
+
+def test_a_header_may_break_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('"客户\n姓名","证件\r\n号码"\n王建国,1\n"欧\n阳",2\n')
+    table, rows = read(path)
+    assert [c.name for c in table.columns] == ["客户姓名", "证件号码"]
+    assert [[*row.values()] for row in rows] == [["王建国", "1"], ["欧\n阳", "2"]]
 
 
 def drain(path: Path) -> tuple[list[dict[str, str | None]], PingyaoError | None]:

@@ -24,6 +24,7 @@ from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.ports import Source
 from pingyao.classify.reading import Journal
 from pingyao.classify.service import scan as run_scan
+from pingyao.classify.sources.choosing import Choice, choose
 from pingyao.classify.sources.open import open_source
 from pingyao.classify.store import Reading, read_readings
 from pingyao.kernel.errors import Conflict, Invalid, Unavailable
@@ -54,6 +55,11 @@ def scan(
     metadata_only: Annotated[
         bool, Parameter(help="只看元数据，不读取任何取值", negative="")
     ] = False,
+    table: Annotated[
+        tuple[str, ...], Parameter(help="只扫描这些表，如 core.t_cust*；可重复给出")
+    ] = (),
+    column: Annotated[tuple[str, ...], Parameter(help="只读取这些列，如 *cert*；可重复给出")] = (),
+    skip_column: Annotated[tuple[str, ...], Parameter(help="不读取这些列，如 photo")] = (),
     pack: Pack = (),
     resume: Annotated[
         bool, Parameter(help="从上次中断处接着扫；未读到的表再试一次", negative="")
@@ -112,6 +118,13 @@ def scan(
             "--max-rows-per-second 管不到集群上的读取",
             "请用 Spark 的资源设置限制，如 --spark spark.cores.max=4",
         )
+    choice = Choice(table, column, skip_column)
+    if choice and record:
+        raise Invalid(
+            "scan.bad_option",
+            "只扫描部分表或列的结果不能记入目录：其余的会显得已被删除",
+            "请去掉 --record，或扫描整个数据源",
+        )
     gate = _gate(fail_on)
     pace = Pace(max_rows_per_second, quiet_span(quiet_hours) if quiet_hours else None, _waiting)
     if report is not None:
@@ -122,12 +135,15 @@ def scan(
     catalogue = open_catalogue(db) if record else None
     if catalogue is not None:
         knowledge = remembering(catalogue, knowledge)
-    opened = _open(source, engine, spark)
+    opened = choose(_open(source, engine, spark), choice)
     carry = None
     if catalogue is not None and not metadata_only:
         carry = partial(_carrying, catalogue, opened, sample or 0, reuse=incremental)
+    path = Path(source)
+    where = path.resolve() if path.exists() else ""
+    key = scan_key(opened.kind, opened.name, where, sample or 0, choice)
     result, readings = _scan(
-        opened, source, knowledge, coverage, sample, pace, carry, resume=resume, quiet=json
+        opened, key, knowledge, coverage, sample, pace, carry, resume=resume, quiet=json
     )
     unwritten = _write_reports(result, report) if report is not None else None
     if json:
@@ -173,7 +189,7 @@ def _carrying(
 
 def _scan(
     opened: Source,
-    source: str,
+    key: str,
     knowledge: Knowledge,
     coverage: Coverage,
     sample: int | None,
@@ -186,8 +202,6 @@ def _scan(
     """Scans with a journal that outlives an interruption, and is removed when all was read."""
     from pingyao.platform.term import scan_progress
 
-    path = Path(source)
-    key = scan_key(opened.kind, opened.name, path.resolve() if path.exists() else "", sample or 0)
     with (
         closing(opened),
         _journal(state_home() / "scans" / key, opened.name, resume=resume) as journal,

@@ -35,7 +35,7 @@ class Source(Protocol):
         """Yields the rows of a table, columns named and ordered as in ``table.columns``.
 
         Args:
-            table: one that `tables` yielded.
+            table: one that `tables` yielded, or with fewer columns; the others are not read.
             limit: at most this many rows, spread over the table where the source can.
             after: without a limit, leaves out so many rows from the first, as cheaply as the
                 source can.

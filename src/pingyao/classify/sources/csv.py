@@ -1,8 +1,10 @@
 """Delimited text: encoding, delimiter and header found out, streamed, nothing silently lost."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +60,8 @@ class CsvSource:
 
     def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         layout = self._layout()
-        names = [c.name for c in table.columns]
-        rows = _Rows(names, layout.delimiter, skip=int(layout.has_header))
+        chosen = [c.name for c in table.columns]
+        rows = _Rows(layout, chosen)
         with open_bytes(self._path) as raw:
             reader = Utf8Reader(raw, layout.encoding)
             try:
@@ -100,15 +102,15 @@ class CsvSource:
             return _Layout(encoding, [], ",", has_header=False)
         lines = [line[:_LONGEST_PROBED] for line in whole]
         delimiter = find_delimiter(lines)
-        width = whole[0].count(delimiter) + 1
-        if width > _MOST_COLUMNS:
+        begun = io.StringIO(text.lstrip("\r\n"), newline="")
+        rows = [*islice(filter(None, csv.reader(begun, delimiter=delimiter)), 50)]
+        first = ["".join(cell.splitlines()).strip() for cell in rows[0]]
+        if len(first) > _MOST_COLUMNS:
             raise Invalid(
                 "scan.too_many_columns",
-                f"{shown(self.name)} 的第一行有 {width:,} 列，超过 {_MOST_COLUMNS:,}",
+                f"{shown(self.name)} 的第一行有 {len(first):,} 列，超过 {_MOST_COLUMNS:,}",
                 "请检查分隔符，或拆分文件后再扫描",
             )
-        rows = list(csv.reader([whole[0], *lines[1:50]], delimiter=delimiter))
-        first = [cell.strip() for cell in rows[0]]
         has_header = looks_like_header(first, rows[1:])
         names = first if has_header else [f"col_{i}" for i in range(1, len(first) + 1)]
         packed = self._path.suffix.lower() == ".gz"
@@ -166,15 +168,17 @@ class _Rows:
         odd: numbers of the rows that have more or fewer cells than the table; they are left out.
     """
 
-    def __init__(self, names: list[str], delimiter: str, skip: int) -> None:
+    def __init__(self, layout: "_Layout", chosen: list[str]) -> None:
         self.odd: list[int] = []
-        self._names, self._delimiter, self._skip = names, delimiter, skip
+        self._names, self._delimiter = layout.names, layout.delimiter
+        self._skip = int(layout.has_header)
         self._before = 0
         self._parse = pa_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=self._on_odd
+            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=self._on_odd
         )
         self._convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=chosen,
+            column_types=dict.fromkeys(chosen, pa.string()),
             strings_can_be_null=False,
             check_utf8=False,  # a reader of blocks has done that
         )
@@ -196,7 +200,10 @@ class _Rows:
     def _parsed(self, text: bytes) -> Iterator[pa.RecordBatch]:
         skip, self._skip = self._skip, 0
         read = pa_csv.ReadOptions(
-            column_names=self._names, skip_rows=skip, block_size=len(text) + 1, use_threads=False
+            column_names=self._names,
+            skip_rows_after_names=skip,  # which, unlike skip_rows, knows line breaks within quotes
+            block_size=len(text) + 1,
+            use_threads=False,
         )
         odd = len(self.odd)
         try:

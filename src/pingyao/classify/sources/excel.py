@@ -60,6 +60,7 @@ class ExcelSource:
     def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         try:
             start, header, _ = self._rows(table.name)
+            places = [header.index(column.name) for column in table.columns]
             sheet = self._sheet(table.name)
             held: list[list[str | None]] = []
             for number, row in enumerate(sheet.iter_rows()):
@@ -69,8 +70,7 @@ class ExcelSource:
                     if limit <= 0:
                         break
                     limit -= 1
-                cells = [_text(cell) for cell in row[: len(header)]]
-                held.append(cells + [None] * (len(header) - len(cells)))
+                held.append([_text(row[i]) if i < len(row) else None for i in places])
                 if len(held) == _BATCH_ROWS:
                     yield _batch(held, table)
                     held = []

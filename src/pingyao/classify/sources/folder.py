@@ -75,6 +75,7 @@ class FolderSource:
     ) -> Iterator[pa.RecordBatch]:
         """Opens the table's file again and yields its rows."""
         path, inner = self._where[table.schema, table.name]
+        inner = msgspec.structs.replace(inner, columns=table.columns)
         with closing(self._open(path)) as source:
             yield from source.batches(inner, limit, after)
 

@@ -31,14 +31,8 @@ class JsonlSource:
 
     def tables(self) -> Iterator[Table]:
         """Yields the file as its one table, with the keys of its first lines as columns."""
-        names: dict[str, None] = {}
-        for number, (_, row) in enumerate(self._rows()):
-            if row is not None and len(names) < _MOST_COLUMNS:
-                names.update(dict.fromkeys(row))
-            if number >= _PROBED_LINES:
-                break
-        if names:
-            columns = tuple(Column(n) for n in [*names][:_MOST_COLUMNS])
+        if names := self._names():
+            columns = tuple(map(Column, names))
             yield Table("", self._path.stem, kind="file", columns=columns)
 
     def batches(
@@ -49,7 +43,7 @@ class JsonlSource:
 
     def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         names = [c.name for c in table.columns]
-        known = set(names)
+        known = set(self._names())
         broken: list[int] = []
         late = 0
         cells: list[list[str | None]] = [[] for _ in names]
@@ -95,6 +89,15 @@ class JsonlSource:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _names(self) -> list[str]:
+        names: dict[str, None] = {}
+        for number, (_, row) in enumerate(self._rows()):
+            if row is not None and len(names) < _MOST_COLUMNS:
+                names.update(dict.fromkeys(row))
+            if number >= _PROBED_LINES:
+                break
+        return [*names][:_MOST_COLUMNS]
 
     def _rows(self) -> Iterator[tuple[int, dict[str, str | None] | None]]:
         decode = msgspec.json.Decoder().decode

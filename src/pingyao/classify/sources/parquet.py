@@ -47,7 +47,9 @@ class ParquetSource:
 
         Row groups that were read before are not even opened.
         """
-        del table
+        names = [column.name for column in table.columns]
+        # Of a file whose names are not distinct, all is read.
+        some = names if names != self._file.schema_arrow.names else None
         groups = self._file.num_row_groups
         share = None if limit is None else -(-limit // max(1, groups))
         left = limit
@@ -60,8 +62,9 @@ class ParquetSource:
                     continue
                 taken, skipped, after = 0, after, 0
                 step = min(ROWS, share or ROWS, rows * _AT_ONCE // max(1, facts.total_byte_size))
-                stream = self._file.iter_batches(max(1, step), row_groups=[group])
-                for batch in rest(bounded(map(_shortened, stream)), skipped):
+                stream = self._file.iter_batches(max(1, step), row_groups=[group], columns=some)
+                chosen = (_shortened(b.select(some) if some else b) for b in stream)
+                for batch in rest(bounded(chosen), skipped):
                     if left is None or share is None:
                         yield batch
                         continue
