@@ -12,9 +12,9 @@ from pingyao.classify.model import PackRef
 from pingyao.classify.packs import load_book
 from pingyao.classify.rules.fuse import DataType, Vocabulary
 from pingyao.classify.rules.grade import RuleBook
+from pingyao.classify.rules.grammar import Grammar
 from pingyao.classify.rules.leaf import LeafPack
 from pingyao.classify.rules.memory import Memory, Recall
-from pingyao.classify.rules.metadata import Grammar
 from pingyao.classify.rules.phrase import Lexicon
 from pingyao.classify.rules.texts import Reader, parse
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingyao.classify.rules.values.scan import COUNTERS, FIRST, LAST, MARK, SKETCH, SURNAME, scan
+from pingyao.classify.rules.values.scan import FIRST, SKETCH, scan
+from pingyao.classify.rules.values.shapes import COUNTERS, LAST, MARK, SURNAME
 from pingyao.classify.rules.values.text import as_text
 from pingyao.platform.lanes import WIDTH
 from pingyao.platform.spans import PROVINCE, SPANS
@@ -31,7 +32,7 @@ class Profile(msgspec.Struct, frozen=True):
         rows: all rows seen; ``nulls`` and ``blanks`` (empty, ``-``) of them hold nothing.
         cells: rows that hold something.
         shortest, longest: bytes of a cell.
-        counts: cells by what they look like, keys of ``scan.COUNTERS``, zeros left out.
+        counts: cells by what they look like, keys of ``shapes.COUNTERS``, zeros left out.
         spans: identifiers inside cells, by data type id.
         wholes: the first rows with a cell that is such an identifier and nothing else.
         sketch: the smallest hashes of distinct cells, to estimate how many there are.
