@@ -14,6 +14,7 @@ from pingyao.classify.catalogue import Decision
 from pingyao.classify.formats.review_xlsx import read_review, write_review
 from pingyao.classify.model import ColumnId, PackRef, ScanResult, Table, TableVerdict, Verdict
 from pingyao.classify.packs import load_book
+from pingyao.classify.rules.difference import Short
 from pingyao.kernel.errors import Conflict, Invalid, NotFound, PingyaoError
 from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.platform.db import open_engine
@@ -77,7 +78,8 @@ def test_recording_twice_is_no_difference(catalogue_engine: sa.Engine) -> None:
 def test_a_new_opinion_replaces_what_nobody_decided(catalogue_engine: sa.Engine) -> None:
     catalogue.record(catalogue_engine, result(verdict("a")), "机器")
     (change,) = catalogue.record(catalogue_engine, result(verdict("a", "email", 2)), "机器")
-    assert (change.what, change.old, change.new) == ("changed", "mobile 3级 C2", "email 2级 C2")
+    old, new = Short("mobile", 3, "C2"), Short("email", 2, "C2")
+    assert (change.what, change.old, change.new) == ("changed", old, new)
     assert entries(catalogue_engine)["a"].verdict.type == "email"
 
 

@@ -190,7 +190,7 @@ def test_a_type_is_corrected_by_its_chinese_name_and_a_wrong_one_is_answered_wit
     words = ("--type", "手机号码", "--reason", "与业务核对", "--db", db)
     done = pingyao("catalogue", "correct", "1", *words)
     assert done.returncode == 0, done.stderr
-    assert "1：mobile 3级" in done.stdout
+    assert "1：手机号码 3 级" in done.stdout
 
 
 def test_an_incremental_scan_reads_what_changed_and_tells_what_drifted(

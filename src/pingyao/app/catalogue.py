@@ -16,10 +16,10 @@ from pingyao.classify import learning, store
 from pingyao.classify.catalogue import Decision
 from pingyao.classify.cli import show_changes
 from pingyao.classify.formats.report_json import read_json
-from pingyao.classify.formats.words import type_names
+from pingyao.classify.formats.words import say_short, type_names
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.packs import load_book
-from pingyao.classify.rules.difference import Change, said
+from pingyao.classify.rules.difference import Change, short
 from pingyao.classify.rules.memory import LEAST_TABLES
 from pingyao.classify.store import Entry
 from pingyao.kernel.errors import Invalid
@@ -192,7 +192,7 @@ def unlock(column: int, /, *, reason: str, db: Db = None, actor: Actor = None) -
     with engine.connect() as connection:
         (version,) = _versions(connection, [column])
     entry = use.unlock(engine, column, version, reason, _who(actor))
-    print(f"{column}：{said(entry.verdict)}")
+    print(f"{column}：{say_short(short(entry.verdict))}")
     settle(engine)
 
 
@@ -213,7 +213,7 @@ def history(column: int, /, *, db: Db = None, json: Json = False) -> None:
                 row["at"][:19],
                 row["actor"],
                 row["act"],
-                said(msgspec.json.decode(row["verdict"], type=Verdict)),
+                say_short(short(msgspec.json.decode(row["verdict"], type=Verdict))),
                 row["reason"],
             )
             for row in past
@@ -275,7 +275,7 @@ def _decide(
         _dump(done)
     else:
         for entry in done:
-            print(f"{entry.id}：{said(entry.verdict)}（已锁定）")
+            print(f"{entry.id}：{say_short(short(entry.verdict))}（已锁定）")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -287,7 +287,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         table,
         id_.column,
         entry.verdict.comment,
-        said(entry.verdict),
+        say_short(short(entry.verdict)),
         "是" if entry.locked else "",
     )
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from pingyao.classify.formats.words import is_incremental, say_carried, say_drift
+from pingyao.classify.formats.words import is_incremental, say_carried, say_drift, say_short
 from pingyao.classify.model import ScanResult
 from pingyao.classify.rules.difference import Change
 from pingyao.platform.term import print_table, safe
@@ -85,7 +85,7 @@ def show_changes(changes: Sequence[Change]) -> None:
     for change in listed[:_CHANGES_SHOWN]:
         name = "/".join(p for p in (change.id.schema, change.id.table, change.id.column) if p)
         said = "；".join(map(say_drift, change.drift))
-        said = said or f"{change.old or '—'} → {change.new or '—'}"
+        said = said or " → ".join(say_short(s) if s else "—" for s in (change.old, change.new))
         print(f"  {_WORDS[change.what]} {safe(name)}：{said}")
     if len(listed) > _CHANGES_SHOWN:
         print(f"……其余 {len(listed) - _CHANGES_SHOWN:,} 列请用 --json 查看")

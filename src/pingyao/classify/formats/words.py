@@ -8,6 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from pingyao.classify.model import Drift, Evidence, Ruling, ScanResult, TableVerdict, Verdict
+from pingyao.classify.rules.difference import Short
 
 SUBJECTS = {
     "person": "个人",
@@ -44,6 +45,14 @@ def type_names() -> dict[str, tuple[str, str]]:
     """Returns every data type's Chinese and English name."""
     raw = files("pingyao.classify.data").joinpath("types.json").read_bytes()
     return {t["id"]: (t["zh"], t["en"]) for t in msgspec.json.decode(raw)["types"]}
+
+
+def say_short(verdict: Short) -> str:
+    """Returns what counts of a verdict in words: 手机号码 3 级 C2 待复核."""
+    name, _ = type_names().get(verdict.type, (verdict.type, ""))
+    asked = (("重要数据候选", verdict.important), ("待复核", verdict.review))
+    parts = (name, f"{verdict.level} 级", verdict.personal, *(w for w, is_so in asked if is_so))
+    return " ".join(filter(None, parts))
 
 
 def say(evidence: Evidence, language: str = "zh") -> str:

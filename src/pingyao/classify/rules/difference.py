@@ -6,9 +6,23 @@ from typing import Literal
 import msgspec
 
 from pingyao.classify.model import ColumnId, Drift, Verdict
-from pingyao.kernel.labels import PersonalClass
 
 What = Literal["added", "gone", "back", "changed", "differs", "drifted"]
+
+
+class Short(msgspec.Struct, frozen=True):
+    """What counts of a verdict: data type, level, class (C1–C3 or nothing), and what is asked.
+
+    Attributes:
+        important: a person is to say whether it is important data.
+        review: it waits for review.
+    """
+
+    type: str
+    level: int
+    personal: str = ""
+    important: bool = False
+    review: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -18,14 +32,14 @@ class Change(msgspec.Struct, frozen=True):
         what: ``added``; ``gone`` (the source was read whole and has it no more); ``back``;
             ``changed``; ``differs`` (a person decided, and the machine now thinks otherwise);
             ``drifted`` (its values are other than before, whatever is thought of them).
-        old, new: what differs, in words such as ``mobile 3级 C2``; empty where there is none.
+        old, new: what differs; None where there is none.
         drift: how the values of a drifted column changed.
     """
 
     what: What
     id: ColumnId
-    old: str = ""
-    new: str = ""
+    old: Short | None = None
+    new: Short | None = None
     drift: tuple[Drift, ...] = ()
 
 
@@ -38,17 +52,16 @@ class Known(msgspec.Struct, frozen=True):
     gone: bool
 
 
-def said(verdict: Verdict) -> str:
-    """Returns a verdict in short: type, level, class, and whether it waits for review."""
+def short(verdict: Verdict) -> Short:
+    """Returns a verdict in short."""
     labels = verdict.labels
-    parts = [verdict.type, f"{int(labels.level)}级"]
-    if labels.personal is not PersonalClass.NONE:
-        parts.append(labels.personal.name)
-    if labels.proposed_important:
-        parts.append("重要数据候选")
-    if verdict.abstained:
-        parts.append("待复核")
-    return " ".join(parts)
+    return Short(
+        verdict.type,
+        int(labels.level),
+        labels.personal.name if labels.personal else "",
+        important=labels.proposed_important,
+        review=verdict.abstained,
+    )
 
 
 def differ(a: Verdict, b: Verdict) -> bool:
@@ -74,19 +87,19 @@ def compare(
     for id_, verdict in found.items():
         before = known.get(id_)
         if before is None:
-            changes.append(Change("added", id_, "", said(verdict)))
+            changes.append(Change("added", id_, None, short(verdict)))
             continue
         if before.gone:
-            changes.append(Change("back", id_, said(before.verdict), said(verdict)))
+            changes.append(Change("back", id_, short(before.verdict), short(verdict)))
         if before.locked:
             if differ(before.verdict, verdict) and differ(before.opinion, verdict):
-                changes.append(Change("differs", id_, said(before.verdict), said(verdict)))
+                changes.append(Change("differs", id_, short(before.verdict), short(verdict)))
         elif differ(before.verdict, verdict):
-            changes.append(Change("changed", id_, said(before.verdict), said(verdict)))
+            changes.append(Change("changed", id_, short(before.verdict), short(verdict)))
     changes += [Change("drifted", i, drift=v.drift) for i, v in found.items() if v.drift]
     if whole:
         changes += [
-            Change("gone", id_, said(before.verdict), "")
+            Change("gone", id_, short(before.verdict))
             for id_, before in known.items()
             if id_ not in found and not before.gone
         ]
