@@ -4,6 +4,8 @@ import argparse
 import importlib
 import os
 import platform
+import sys
+import traceback
 from pathlib import Path
 
 from benchmarks.rows import Row
@@ -23,16 +25,22 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="put the table into this page")
     given = parser.parse_args()
     rows: list[Row] = []
+    failed: list[str] = []
     for name in given.names or _ALL:
-        module = importlib.import_module(f"benchmarks.{name}")
-        for row in module.run(quick=not given.full):
-            rows.append(Row(*row))
-            print("\t".join(row), flush=True)
-    if given.write:
+        try:
+            for row in importlib.import_module(f"benchmarks.{name}").run(quick=not given.full):
+                rows.append(Row(*row))
+                print("\t".join(row), flush=True)
+        except Exception:  # an hour's measurements must not be lost with one of them
+            traceback.print_exc()
+            failed.append(name)
+    if given.write and rows:
         page = given.write.read_text("utf-8")
         before, _, rest = page.partition(_MARK)
         after = rest.partition(_MARK)[2]
         given.write.write_text(f"{before}{_MARK}\n{_table(rows)}{_MARK}{after}", "utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def _table(rows: list[Row]) -> str:

@@ -1,7 +1,4 @@
-"""A core-bank schema: thousands of small tables, in databases and as a folder of files.
-
-``python -m benchmarks.many_tables`` scans 300 tables of 40 columns and 100 rows; ``--full`` 3,000.
-"""
+"""A core-bank schema: thousands of small tables, in databases and as a folder of files."""
 
 import contextlib
 import random
@@ -20,12 +17,13 @@ import pyarrow as pa
 from pyarrow import csv
 
 from benchmarks import servers
-from benchmarks.readers import Row, show
+from benchmarks.rows import Row
 from pingyao.app.example.kinds import KINDS
 
 _QUICK, _FULL = 300, 3_000
 _COLUMNS, _ROWS = 40, 100
 _SECONDS = 60
+_COMMAND = "python -m benchmarks many_tables"
 _PREFIXES = (
     *("cust", "acct", "loan", "card", "dep", "grp", "guar", "coll", "bill", "fund", "wlth"),
     *("tran", "risk", "chnl", "emp", "brch", "corp", "ctr", "app", "pay", "khxx", "zh", "dk"),
@@ -166,19 +164,15 @@ def _measured(what: str, spec: str, folder: Path, count: int) -> Iterator[Row]:
     if int(tables) != count:
         raise RuntimeError(f"{what}: {tables} tables instead of {count}")
     target = f"≤ {_SECONDS * count / _FULL:g} s"
-    figure = f"{count:,} tables × {_COLUMNS} columns × {_ROWS} rows"
-    yield what, figure, target, f"{float(taken):.1f} s ({float(cpu):.1f} CPU-s)"
-    reports = f"{float(report_wall):.1f} s ({float(report_cpu):.1f} CPU-s), {size} MiB"
-    yield what, "and its reports: workbook, page, JSON", "", reports
-    yield what, "peak memory, reports as well, MB", "≤ 600", peak
+    name = f"{count:,} 张表 × {_COLUMNS} 列 × {_ROWS} 行，{what}"
+    measured = f"{float(taken):.1f} s（{float(cpu):.1f} CPU 秒）"
+    yield Row(f"{name}，扫描", _COMMAND, target, measured)
+    measured = f"{float(report_wall):.1f} s（{float(report_cpu):.1f} CPU 秒），{size} MiB"
+    yield Row(f"{name}，再写三种报告", _COMMAND, "", f"{measured}；内存峰值 {peak} MB")
 
 
 def run(quick: bool) -> list[Row]:
-    """Scans the tables from PostgreSQL, SQLite and a folder of files.
-
-    Returns:
-        Rows of what was measured, the figure, its target and the measure.
-    """
+    """Scans the tables from PostgreSQL, SQLite and a folder of files."""
     count = _QUICK if quick else _FULL
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as held:
@@ -186,7 +180,7 @@ def run(quick: bool) -> list[Row]:
         write_sqlite(home / "many.sqlite", count)
         found += _measured("SQLite", str(home / "many.sqlite"), home / "s", count)
         write_folder(home / "many", count)
-        found += _measured("folder of CSV files", str(home / "many"), home / "f", count)
+        found += _measured("CSV 目录", str(home / "many"), home / "f", count)
         try:
             server = held.enter_context(servers.postgresql())
         except servers.Absent:
@@ -195,7 +189,3 @@ def run(quick: bool) -> list[Row]:
         url = load_postgresql(server, count)
         found += _measured("PostgreSQL", url, home / "p", count)
     return found
-
-
-if __name__ == "__main__":
-    show(run("--full" not in sys.argv))
