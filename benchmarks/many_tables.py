@@ -59,14 +59,14 @@ from pingyao.classify.journal import FileJournal
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
-from pingyao.app.commands import _write_reports
+from pingyao.app.scanning import write_reports
 folder = Path(sys.argv[2])
 with FileJournal(folder / "journal", resume=False) as journal:
     result = scan(open_source(sys.argv[1]), load_knowledge(), journal=journal)
 assert not result.unread, result.unread[:3]
 print(len(result.tables), time.perf_counter() - begun, time.process_time(), flush=True)
 begun, used = time.perf_counter(), time.process_time()
-_write_reports(result, folder)
+write_reports(result, folder)
 print(time.perf_counter() - begun, time.process_time() - used)
 print(sum(p.stat().st_size for p in folder.glob("re*")) // 2**20)
 status = Path("/proc/self/status").read_text()

@@ -2,8 +2,7 @@
 
 import getpass
 import sys
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,34 +13,22 @@ import sqlalchemy as sa
 from cyclopts import Parameter
 
 from pingyao.app.opening import Db, Pack, open_catalogue, packs
-from pingyao.classify.carrying import Carrying
+from pingyao.app.scanning import REPORTS, How, carrying, not_written, read_all, write_reports
 from pingyao.classify.catalogue import record as record_scan
 from pingyao.classify.cli import show_changes
-from pingyao.classify.journal import FileJournal, scan_key
-from pingyao.classify.knowledge import Knowledge, load_knowledge
+from pingyao.classify.journal import scan_key
+from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.learning import remembering
 from pingyao.classify.model import Coverage, ScanResult
 from pingyao.classify.ports import Source
-from pingyao.classify.reading import Journal
-from pingyao.classify.service import scan as run_scan
 from pingyao.classify.sources.choosing import Choice, choose
 from pingyao.classify.sources.open import open_source
-from pingyao.classify.store import Reading, read_readings
-from pingyao.kernel.errors import Conflict, Invalid, Unavailable
+from pingyao.kernel.errors import Conflict, Invalid
 from pingyao.kernel.labels import PersonalClass
-from pingyao.platform.files import state_home
 from pingyao.platform.pace import Pace, quiet_span
 from pingyao.platform.settings import load_settings
 
 _FAILED_GATE = 1
-_REPORTS = ("result.json", "report.xlsx", "report.html")
-# What may have passed by the next time.
-_WORTH_RETRYING = frozenset(
-    {
-        *("scan.unreachable", "scan.too_busy", "scan.locked", "scan.timed_out"),
-        *("scan.not_permitted", "scan.read_failed"),
-    }
-)
 
 
 def scan(
@@ -99,6 +86,7 @@ def scan(
     jdbc:…#模式.表。
     """
     from pingyao.classify.cli import print_summary
+    from pingyao.platform.term import scan_progress
 
     if sample is not None and (sample < 1 or metadata_only):
         raise Invalid(
@@ -138,14 +126,14 @@ def scan(
     opened = choose(_open(source, engine, spark), choice)
     carry = None
     if catalogue is not None and not metadata_only:
-        carry = partial(_carrying, catalogue, opened, sample or 0, reuse=incremental)
+        carry = partial(carrying, catalogue, opened, sample or 0, reuse=incremental)
     path = Path(source)
     where = path.resolve() if path.exists() else ""
     key = scan_key(opened.kind, opened.name, where, sample or 0, choice)
-    result, readings = _scan(
-        opened, key, knowledge, coverage, sample, pace, carry, resume=resume, quiet=json
-    )
-    unwritten = _write_reports(result, report) if report is not None else None
+    with closing(opened), scan_progress(enabled=not json) as progress:
+        how = How(coverage, sample, pace, progress, resume=resume)
+        result, readings = read_all(opened, key, knowledge, how, carry)
+    unwritten = write_reports(result, report) if report is not None else None
     if json:
         from pingyao.classify.formats.report_json import encode_json
 
@@ -177,69 +165,6 @@ def _open(source: str, engine: str, spark: tuple[str, ...]) -> Source:
     if not all("=" in each for each in spark):
         raise Invalid("scan.bad_option", "--spark 应写成 键=值", "如 --spark spark.master=yarn")
     return open_spark(source, {k: v for k, _, v in (each.partition("=") for each in spark)})
-
-
-def _carrying(
-    catalogue: sa.Engine, opened: Source, sample: int, journal: Journal | None, *, reuse: bool
-) -> Carrying:
-    with catalogue.connect() as db:
-        known = read_readings(db, opened.name, sample)
-    return Carrying(opened, known, sample_rows=sample, reuse=reuse, journal=journal)
-
-
-def _scan(
-    opened: Source,
-    key: str,
-    knowledge: Knowledge,
-    coverage: Coverage,
-    sample: int | None,
-    pace: Pace,
-    carry: Callable[[Journal | None], Carrying] | None,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> tuple[ScanResult, list[Reading]]:
-    """Scans with a journal that outlives an interruption, and is removed when all was read."""
-    from pingyao.platform.term import scan_progress
-
-    with (
-        closing(opened),
-        _journal(state_home() / "scans" / key, opened.name, resume=resume) as journal,
-        scan_progress(enabled=not quiet) as progress,
-    ):
-        carrying = carry(journal) if carry is not None else None
-        result = run_scan(
-            opened,
-            knowledge,
-            coverage=coverage,
-            sample_rows=sample,
-            journal=carrying or (journal if coverage != "metadata" else None),
-            pace=pace,
-            progress=progress,
-        )
-        if any(u.code in _WORTH_RETRYING for u in result.unread):
-            print("有表未读完；加 --resume 可从中断处再试", file=sys.stderr)
-        elif journal is not None:
-            journal.discard()
-    return (carrying.told(result), carrying.fresh) if carrying is not None else (result, [])
-
-
-@contextmanager
-def _journal(folder: Path, source: str, *, resume: bool) -> Generator[FileJournal | None]:
-    try:
-        journal = FileJournal(folder, resume=resume)
-    except BlockingIOError:
-        raise Conflict(
-            "scan.already_running", f"{source} 正在由另一进程以同样方式扫描", "请待其结束后再试"
-        ) from None
-    except OSError:
-        print(f"{folder.parent} 不可写，本次扫描若中断须从头再来", file=sys.stderr)
-        yield None
-        return
-    with journal:
-        if resume and not journal.found:
-            print("没有未完成的扫描，从头开始", file=sys.stderr)
-        yield journal
 
 
 def _waiting(until: datetime) -> None:
@@ -279,31 +204,7 @@ def _prepare(folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _not_written(folder, error) from None
-
-
-def _write_reports(result: ScanResult, folder: Path) -> Unavailable | None:
-    """Writes the reports; returns what prevented it, after which the result is still shown."""
-    from xlsxwriter.exceptions import FileCreateError
-
-    from pingyao.classify.formats.report_html import write_html
-    from pingyao.classify.formats.report_json import write_json
-    from pingyao.classify.formats.report_xlsx import write_xlsx
-
-    try:
-        for name, write in zip(_REPORTS, (write_json, write_xlsx, write_html), strict=True):
-            write(result, folder / name)
-    except (OSError, FileCreateError) as error:
-        return _not_written(folder, error)
-    return None
-
-
-def _not_written(folder: Path, error: Exception) -> Unavailable:
-    return Unavailable(
-        "report.not_written",
-        f"报告写不进目录 {folder}（{getattr(error, 'strerror', None) or type(error).__name__}）",
-        "请检查该目录是否存在、可写，磁盘是否已满，工作簿是否正被打开，然后再试",
-    )
+        raise not_written(folder, error) from None
 
 
 def _leave_evidence(
@@ -320,7 +221,7 @@ def _leave_evidence(
         )
     if report is not None:
         about = {"source": result.source, "finished_at": f"{result.finished_at:%F %T} UTC"}
-        record_documents(engine, [report / name for name in _REPORTS], about)
+        record_documents(engine, [report / name for name in REPORTS], about)
     settle(engine)
 
 
