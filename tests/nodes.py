@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import sqlalchemy as sa
 from litestar.testing import TestClient
@@ -36,6 +37,7 @@ class Tested:
     engine: sa.Engine
     app: object
     people: dict[str, Account] = field(default_factory=dict)
+    launched: list[str] = field(default_factory=list)
 
     def actor(self, role: str) -> Actor:
         return Actor(self.people[role].id, self.people[role].name, role)
@@ -68,8 +70,9 @@ def settle(engine: sa.Engine, name: str, once: str) -> None:
 
 def make(engine: sa.Engine) -> Tested:
     """Founds a node and fills every role."""
-    app = make_app(engine, KEY, INSTITUTION, BOOK, HOSTS)
-    tested = Tested(engine, app)
+    tested = Tested(engine, None)
+    launch = partial(tested.launched.append, "run")
+    tested.app = make_app(engine, KEY, INSTITUTION, BOOK, HOSTS, launch)
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
     for issued in people.found(engine, INSTITUTION, first, "root"):
         settle(engine, issued.account.name, issued.password)

@@ -4,11 +4,13 @@ import getpass
 import ipaddress
 import logging
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from pingyao.app import node_sources
 from pingyao.app.opening import Db, Pack, open_catalogue, packs
 from pingyao.kernel.errors import Conflict, Invalid, NotYet, Unsupported
 from pingyao.platform.identity.model import Institution
@@ -17,6 +19,7 @@ from pingyao.platform.term import safe
 
 app = App(name="node", help="机构节点：初始化与运行 · a node of an institution")
 Key = Annotated[Path | None, Parameter(help="节点密钥文件；默认在本人数据目录")]
+app.command(node_sources.app)
 _ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
 
@@ -96,6 +99,7 @@ def serve(
     _needs_extra()
     import uvicorn
 
+    from pingyao.app.running import launch
     from pingyao.app.web import make_app
     from pingyao.classify.packs import load_book
     from pingyao.platform.asgi import listen
@@ -115,12 +119,14 @@ def serve(
         if institution is None:
             raise NotYet("node.none", "此数据库还不是一个节点", "请先运行 pingyao node init")
         hosts = frozenset({host, "localhost", "127.0.0.1", "::1", *(n.lower() for n in name)})
+        path = key or totp.default_key()
         application = make_app(
             engine,
-            totp.read_key(key or totp.default_key()),
+            totp.read_key(path),
             institution,
             load_book(packs(pack)),
             hosts,
+            partial(launch, engine, path),
         )
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
         config = uvicorn.Config(

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,9 +21,12 @@ from litestar.stores.memory import MemoryStore
 from litestar.types import Message, Scope
 from sqlalchemy.exc import DBAPIError
 
+from pingyao.app.running import reports
 from pingyao.classify import http as classify_http
 from pingyao.classify import pages as classify_pages
+from pingyao.classify import runs_http, runs_pages
 from pingyao.classify.rules.book import RuleBook
+from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import PingyaoError
 from pingyao.platform.db import explain
 from pingyao.platform.identity import http as identity_http
@@ -53,7 +57,12 @@ _HEADERS = {
 
 
 def make_app(
-    engine: sa.Engine, key: bytes, institution: Institution, book: RuleBook, hosts: frozenset[str]
+    engine: sa.Engine,
+    key: bytes,
+    institution: Institution,
+    book: RuleBook,
+    hosts: frozenset[str],
+    launch: Callable[[], object],
 ) -> Litestar:
     """Returns the application of a node.
 
@@ -63,13 +72,23 @@ def make_app(
         institution: whose it is.
         book: the rules by which corrections are graded.
         hosts: the names it answers to.
+        launch: starts what carries out the scans that wait.
     """
     node = Node(engine, key, institution, hosts, version("pingyao"))
-    api = Router(_API, route_handlers=[classify_http.router, identity_http.router, description])
+    api = Router(
+        _API,
+        route_handlers=[
+            classify_http.router,
+            runs_http.router,
+            identity_http.router,
+            description,
+        ],
+    )
     app = Litestar(
         route_handlers=[
             api,
             classify_pages.router,
+            runs_pages.router,
             identity_pages.router,
             front,
             api_page,
@@ -82,6 +101,7 @@ def make_app(
             "node": Provide(lambda: node, sync_to_thread=False),
             "book": Provide(lambda: book, sync_to_thread=False),
             "seat": Provide(_seat, sync_to_thread=False),
+            "carry_out": Provide(lambda: CarryOut(launch, reports), sync_to_thread=False),
         },
         middleware=[
             RateLimitConfig(
@@ -100,7 +120,7 @@ def make_app(
         openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
         request_max_body_size=MOST_BODY,
         logging_config=None,
-        signature_types=[Node, Seat, RuleBook],
+        signature_types=[Node, Seat, RuleBook, CarryOut],
     )
     app.state.node = node
     return app

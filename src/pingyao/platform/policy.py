@@ -16,6 +16,9 @@ ADMINISTRATORS = ("system", "security", "audit")
 ACTIONS: dict[str, tuple[str, ...]] = {
     "catalogue.read": ("reading",),
     "catalogue.decide": (),
+    "scan.read": ("reading",),
+    "scan.start": (),
+    "scan.stop": (),
     "people.list": ("reading",),
     "account.create": ("account",),
     "account.suspend": ("account",),

@@ -65,8 +65,12 @@ def sign_in(
     )
 
 
-def resume(engine: sa.Engine, token: str) -> Session | None:
-    """Returns the session of a token while it lasts: in use, and not too old in all."""
+def resume(engine: sa.Engine, token: str, touch: bool = True) -> Session | None:
+    """Returns the session of a token while it lasts: in use, and not too old in all.
+
+    Args:
+        touch: whether this is a use of it.
+    """
     now, digest = _now(), _digest(token)
     s, a = store.sessions, store.accounts
     query = (
@@ -84,7 +88,7 @@ def resume(engine: sa.Engine, token: str) -> Session | None:
         with engine.begin() as db:
             db.execute(sa.delete(s).where(s.c.digest == digest))
         return None
-    if now - row.seen_at > _SEEN_SECONDS:
+    if touch and now - row.seen_at > _SEEN_SECONDS:
         with engine.begin() as db:
             db.execute(sa.update(s).where(s.c.digest == digest).values(seen_at=now))
     return session

@@ -35,7 +35,9 @@ async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
     token = connection.cookies.get(COOKIE, "")
     session: Session | None = None
     if token and action != "health":
-        session = await to_thread.run_sync(sessions.resume, node.engine, token)
+        # A page that asks by itself how far something came is nobody at work.
+        touch = "x-by-itself" not in connection.headers
+        session = await to_thread.run_sync(sessions.resume, node.engine, token, touch)
     seat = look(connection, session)
     connection.state["seat"] = seat
     if connection.scope.get("method") not in _SAFE:

@@ -1,5 +1,6 @@
 """Pages: templates in two languages, rendered here; what a page may not do, its headers say."""
 
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -78,7 +79,13 @@ def _templates() -> jinja2.Environment:
     )
     made.filters["visible"] = visible
     made.filters["n"] = lambda number: f"{number:,}"
+    made.filters["moment"] = _moment
     return made
+
+
+def _moment(seconds: int) -> str:
+    """Returns seconds since the epoch as a moment in UTC; nothing for 0."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else ""
 
 
 def visible(text: str, limit: int = 400) -> str:
