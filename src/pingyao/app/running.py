@@ -124,7 +124,7 @@ def _scan(engine: sa.Engine, key: bytes, run: Run, progress: "_Counting") -> End
     with closing(open_source(address)) as source:
         carry = partial(carrying, engine, source, run.sample, reuse=run.incremental)
         coverage = "sample" if run.sample else "full"
-        how = How(coverage, run.sample or None, None, progress, resume=True)
+        how = How(coverage, run.sample or None, None, progress, resume=True, quiet=True)
         journal = scan_key("run", source.kind, source.name, address, run.sample)
         result, readings = read_all(source, journal, knowledge, how, carry)
     progress.table("", None)

@@ -35,6 +35,7 @@ class How(msgspec.Struct, frozen=True):
     Attributes:
         sample: rows of a table to read at most; None for all.
         resume: go on from where an interruption left it.
+        quiet: say nothing of it.
     """
 
     coverage: Coverage
@@ -42,6 +43,7 @@ class How(msgspec.Struct, frozen=True):
     pace: Pace | None
     progress: Progress | None
     resume: bool = False
+    quiet: bool = False
 
 
 def carrying(
@@ -61,7 +63,9 @@ def read_all(
     carry: Callable[[Journal | None], Carrying] | None,
 ) -> tuple[ScanResult, list[Reading]]:
     """Scans with a journal that outlives an interruption, and is removed when all was read."""
-    with _journal(state_home() / "scans" / key, opened.name, resume=how.resume) as journal:
+    with _journal(
+        state_home() / "scans" / key, opened.name, resume=how.resume, quiet=how.quiet
+    ) as journal:
         carrying = carry(journal) if carry is not None else None
         result = scan(
             opened,
@@ -73,14 +77,17 @@ def read_all(
             progress=how.progress,
         )
         if any(u.code in _WORTH_RETRYING for u in result.unread):
-            print("有表未读完；加 --resume 可从中断处再试", file=sys.stderr)
+            if not how.quiet:
+                print("有表未读完；加 --resume 可从中断处再试", file=sys.stderr)
         elif journal is not None:
             journal.discard()
     return (carrying.told(result), carrying.fresh) if carrying is not None else (result, [])
 
 
 @contextmanager
-def _journal(folder: Path, source: str, *, resume: bool) -> Generator[FileJournal | None]:
+def _journal(
+    folder: Path, source: str, *, resume: bool, quiet: bool
+) -> Generator[FileJournal | None]:
     try:
         journal = FileJournal(folder, resume=resume)
     except BlockingIOError:
@@ -92,7 +99,7 @@ def _journal(folder: Path, source: str, *, resume: bool) -> Generator[FileJourna
         yield None
         return
     with journal:
-        if resume and not journal.found:
+        if resume and not quiet and not journal.found:
             print("没有未完成的扫描，从头开始", file=sys.stderr)
         yield journal
 
