@@ -17,7 +17,7 @@ State = Literal["active", "retired", "destroyed"]
 _SM2_ORDER = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
 
 # What a store can generate: the length of the secret in bytes. Seeds and scalars of signing keys are
-# what the signature scheme calls the private key.
+# what the scheme calls the private key.
 KINDS: Mapping[str, int] = {
     "aes-256": 32,
     "sm4": 16,
@@ -26,6 +26,7 @@ KINDS: Mapping[str, int] = {
     "ed25519": 32,
     "ml-dsa-44": 32,
     "sm2": 32,
+    "x25519": 32,
 }
 _WRAPPING = {"aes-256": "aes-256-gcm", "sm4": "sm4-gcm"}
 

@@ -3,7 +3,8 @@
 `cryptography` offers no SM2, and the wheels that do embed libraries no longer maintained. The OpenSSL of
 the operating system is kept by its vendor and exists for every processor the product runs on.
 
-Cites: GB/T 32918.2-2016 (signature), GB/T 35276-2017 (identity and DER form of signatures).
+Cites: GB/T 32918.2-2016 (signature), GB/T 32918.4-2016 (encryption), GB/T 35276-2017 (identity, DER form
+of signatures and of ciphertexts: C1, C3, C2).
 """
 
 import ctypes
@@ -42,6 +43,10 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_DigestSign": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "EVP_DigestVerifyInit": (c_int, (c_void_p,) * 5),
     "EVP_DigestVerify": (c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)),
+    "EVP_PKEY_encrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_encrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
+    "EVP_PKEY_decrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_decrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "ERR_clear_error": (None, ()),
 }
 
@@ -134,6 +139,41 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
         library.ERR_clear_error()
         if found != 1:
             raise ValueError("signature does not match")
+
+
+def encrypt(public_key: bytes, text: bytes) -> bytes:
+    """Encrypts something short, a session key, for the holder of a key; DER of GB/T 35276.
+
+    Raises:
+        ValueError: the point is not on the curve.
+    """
+    return _crypt(_Key("d2i_PUBKEY", _SPKI + public_key), "encrypt", text)
+
+
+def decrypt(secret: bytes, sealed: bytes) -> bytes:
+    """Decrypts what was encrypted for this key.
+
+    Raises:
+        ValueError: it was for another key, or was altered.
+    """
+    return _crypt(_Key("d2i_AutoPrivateKey", _PKCS8 + secret), "decrypt", sealed)
+
+
+def _crypt(key: _Key, direction: str, data: bytes) -> bytes:
+    library = _library()
+    context = library.EVP_PKEY_CTX_new(key.handle, None)
+    try:
+        if not context or getattr(library, f"EVP_PKEY_{direction}_init")(context) != 1:
+            raise _failed()
+        work, length = getattr(library, f"EVP_PKEY_{direction}"), c_size_t()
+        if work(context, None, byref(length), data, len(data)) == 1:
+            out = ctypes.create_string_buffer(length.value)
+            if work(context, out, byref(length), data, len(data)) == 1:
+                return out.raw[: length.value]
+        library.ERR_clear_error()
+        raise ValueError("not for this key")
+    finally:
+        library.EVP_PKEY_CTX_free(context)
 
 
 @contextmanager
