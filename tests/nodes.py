@@ -21,6 +21,7 @@ from pingyao.classify.packs import load_book
 from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.platform.identity import people, sessions
 from pingyao.platform.identity.model import Account, Institution
+from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import ROLES, Actor
 
 INSTITUTION = Institution("晋阳银行", "91140000MA0AAAAA1K", "member", second_factor=False)
@@ -68,13 +69,15 @@ def settle(engine: sa.Engine, name: str, once: str) -> None:
     sessions.sign_out(engine, session)
 
 
-def make(engine: sa.Engine) -> Tested:
+def make(
+    engine: sa.Engine, institution: Institution = INSTITUTION, ring: Ring | None = None
+) -> Tested:
     """Founds a node and fills every role."""
     tested = Tested(engine, None)
     launch = partial(tested.launched.append, "run")
-    tested.app = make_app(engine, KEY, INSTITUTION, BOOK, HOSTS, launch)
+    tested.app = make_app(engine, KEY, institution, BOOK, HOSTS, launch, ring)
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
-    for issued in people.found(engine, INSTITUTION, first, "root"):
+    for issued in people.found(engine, institution, first, "root"):
         settle(engine, issued.account.name, issued.password)
         tested.people[issued.account.role] = issued.account
     for role in ROLES[3:]:

@@ -32,6 +32,11 @@ from pingyao.platform.db import explain
 from pingyao.platform.identity import http as identity_http
 from pingyao.platform.identity import pages as identity_pages
 from pingyao.platform.identity.model import Institution
+from pingyao.platform.members import http as members_http
+from pingyao.platform.members import pages as members_pages
+from pingyao.platform.members.desk import Desk
+from pingyao.platform.members.machine import PREFIX, router_of
+from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import permits
 from pingyao.platform.web.admission import PUBLIC, admit, seat_of
 from pingyao.platform.web.node import AtNode, InSeat, Node, Seat
@@ -63,6 +68,7 @@ def make_app(
     book: RuleBook,
     hosts: frozenset[str],
     launch: Callable[[], object],
+    ring: Ring | None = None,
 ) -> Litestar:
     """Returns the application of a node.
 
@@ -73,6 +79,7 @@ def make_app(
         book: the rules by which corrections are graded.
         hosts: the names it answers to.
         launch: starts what carries out the scans that wait.
+        ring: its own keys for other nodes; without them it deals with none.
     """
     node = Node(engine, key, institution, hosts, version("pingyao"))
     api = Router(
@@ -81,6 +88,7 @@ def make_app(
             classify_http.router,
             runs_http.router,
             identity_http.router,
+            members_http.router,
             description,
         ],
     )
@@ -90,6 +98,8 @@ def make_app(
             classify_pages.router,
             runs_pages.router,
             identity_pages.router,
+            members_pages.router,
+            router_of(ring),
             front,
             api_page,
             asset,
@@ -102,6 +112,7 @@ def make_app(
             "book": Provide(lambda: book, sync_to_thread=False),
             "seat": Provide(_seat, sync_to_thread=False),
             "carry_out": Provide(lambda: CarryOut(launch, reports), sync_to_thread=False),
+            "desk": Provide(lambda: Desk(engine, ring, institution.uscc), sync_to_thread=False),
         },
         middleware=[
             RateLimitConfig(
@@ -120,7 +131,7 @@ def make_app(
         openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
         request_max_body_size=MOST_BODY,
         logging_config=None,
-        signature_types=[Node, Seat, RuleBook, CarryOut],
+        signature_types=[Node, Seat, RuleBook, CarryOut, Desk],
     )
     app.state.node = node
     return app
@@ -215,7 +226,7 @@ def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
         _LOG.error("%s %s: %s at %s", request.method, request.url.path, type(error).__name__, at)
     headers = dict(getattr(error, "headers", None) or {})
     path = request.url.path
-    if path.startswith(_API) or path in ("/healthz", "/readyz"):
+    if path.startswith((_API, PREFIX)) or path in ("/healthz", "/readyz"):
         return as_json(problem, headers)
     if problem.code == "identity.signed_out":
         return go("/sign-in")

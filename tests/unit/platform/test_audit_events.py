@@ -8,7 +8,7 @@ from pingyao.protect.lifecycle_model import Destruction, Export
 from pingyao.protect.rules import cases
 
 ROOT = Path(__file__).resolve().parents[3]
-_KIND = r'"((?:node|identity|audit|classify|ledger)(?:\.[a-z_]+){1,2})"'
+_KIND = r'"((?:node|identity|audit|classify|ledger|members)(?:\.[a-z_]+){1,2})"'
 _SAID = re.compile(
     rf"(?:EvidenceEvent|_event|_own|\bnote|_change)\([^()]*?{_KIND}|RECORDED = {_KIND}"
 )
@@ -23,6 +23,7 @@ _COMPOSED = {
         for how in ("completed", "refused")
     ),
     "protect.restore.completed",
+    *("members.keys.made", "members.keys.rotated"),
     *(f"protect.destruction.{act}" for _, act in cases.NEXT[Destruction]),
     *(f"protect.export.{act}" for _, act in cases.NEXT[Export]),
     *("protect.destruction.requested", "protect.export.requested"),

@@ -12,6 +12,7 @@ from pingyao.app.migrations import (
     v0005_lifecycle,
     v0006_protection,
     v0007_node,
+    v0008_members,
     v0013_runs,
 )
 from pingyao.kernel.errors import Conflict
@@ -24,6 +25,7 @@ _STEPS = (
     v0005_lifecycle.upgrade,
     v0006_protection.upgrade,
     v0007_node.upgrade,
+    v0008_members.upgrade,
     v0013_runs.upgrade,
 )
 _version = sa.Table(

@@ -16,6 +16,8 @@ from pingyao.platform.policy import require
 from pingyao.platform.web.node import COOKIE, LANGUAGES, THEMES, Node, Seat
 
 PUBLIC = "public"
+MEMBER = "member"
+"""Of a route for nodes: the door before it has checked a signature (``members.door``)."""
 COOKIE_AGE = timedelta(seconds=sessions.WHOLE_SECONDS)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _Connection = ASGIConnection[Any, Any, Any, Any]
@@ -32,6 +34,10 @@ async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
     node: Node = connection.app.state.node
     action = handler.opt.get("action")
     _check_host(connection, node)
+    if action == MEMBER:
+        if "sender" not in connection.state:  # the route was mounted without its door
+            raise NotPermitted("members.unsigned", "请求没有签名", "请由成员节点发送")
+        return
     token = connection.cookies.get(COOKIE, "")
     session: Session | None = None
     if token and action != "health":

@@ -14,7 +14,12 @@ from litestar.status_codes import HTTP_303_SEE_OTHER
 from pingyao.platform.policy import permits
 from pingyao.platform.web.node import Node, Seat
 
-ROOMS = ("pingyao.platform.web", "pingyao.platform.identity", "pingyao.classify")
+ROOMS = (
+    "pingyao.platform.web",
+    "pingyao.platform.identity",
+    "pingyao.platform.members",
+    "pingyao.classify",
+)
 """Packages with a folder ``templates``."""
 
 

@@ -54,6 +54,8 @@ def problem_of(error: Exception, language: str = "zh") -> Problem:
         status = next((s for kind, s in STATUS if isinstance(error, kind)), 500)
         if error.code in ("identity.signed_out", "identity.refused"):
             status = 401
+        elif error.code == "members.too_large":
+            status = 413
         return _worded(
             type(error).__name__, status, error.code, error.detail, error.remedy, language
         )

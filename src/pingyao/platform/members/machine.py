@@ -1,0 +1,89 @@
+"""The routes other nodes call: who we are, joining, a ping, new keys. No cookie opens them."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, QueryParameter
+from litestar.status_codes import HTTP_200_OK
+
+from pingyao.kernel.errors import NotYet
+from pingyao.platform.members import joining, register
+from pingyao.platform.members.documents import SignedIdentity
+from pingyao.platform.members.door import MEMBER, Door, FromSender, sender_of
+from pingyao.platform.members.joining import Joined, Joining
+from pingyao.platform.members.model import Sender
+from pingyao.platform.members.register import Rotation
+from pingyao.platform.members.ring import Ring
+from pingyao.platform.web.admission import PUBLIC
+from pingyao.platform.web.node import AtNode
+
+PREFIX = "/member/v1"
+WithRing = NamedDependency[Ring]
+SuiteName = Annotated[str, QueryParameter(max_length=20)]
+
+
+class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question whether the other side is there."""
+
+    text: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """The answer: the text again, and who is understood to have asked."""
+
+    text: str
+    name: str
+    uscc: str
+    suite: str
+
+
+@get("/identity", action=PUBLIC, sync_to_thread=True)
+def identity(node: AtNode, ring: WithRing, suite: SuiteName = "international") -> SignedIdentity:
+    """Tells who this node is and its newest keys, signed by them."""
+    with node.engine.connect() as db:
+        return joining.own_identity(db, ring, suite)[0]
+
+
+@post("/join", action=PUBLIC, status_code=HTTP_200_OK, sync_to_thread=True)
+def join(data: JSONBody[Joining], node: AtNode, ring: WithRing) -> Joined:
+    """Takes in who redeems an invitation."""
+    return joining.receive(node.engine, ring, data)
+
+
+@post("/ping", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=False)
+def ping(data: JSONBody[Ping], sender: FromSender) -> Pong:
+    """Answers a member."""
+    return Pong(data.text, sender.name, sender.uscc, sender.suite)
+
+
+@post("/keys", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=True)
+def keys(data: JSONBody[Rotation], sender: FromSender, node: AtNode, ring: WithRing) -> Joined:
+    """Takes a member's new keys."""
+    return register.take_keys(node.engine, ring, sender, data)
+
+
+def router_of(ring: Ring | None, *more: HTTPRouteHandler | Router) -> Router:
+    """Returns the routes for nodes, those of the rooms among them, behind one door."""
+
+    def held() -> Ring:
+        if ring is None:
+            raise NotYet("members.no_keys", "本节点尚无成员密钥", "请重新启动节点")
+        return ring
+
+    def sender(request: Request[Any, Any, Any]) -> Sender:
+        return sender_of(request.scope)
+
+    return Router(
+        PREFIX,
+        route_handlers=[identity, join, ping, keys, *more],
+        middleware=[Door(ring)],
+        dependencies={
+            "ring": Provide(held, sync_to_thread=False),
+            "sender": Provide(sender, sync_to_thread=False),
+        },
+        include_in_schema=False,
+        signature_types=[Ring, Sender],
+    )
