@@ -34,10 +34,18 @@ _COMMANDS = {
         "pingyao.app.lifecycle:app",
         "留存、删除与销毁、导出审批、生命周期评估 · retention, destruction, approvals",
     ),
+    "members": (
+        "pingyao.app.members:app",
+        "成员机构：邀请、加入、核对指纹、吊销、轮换 · institutions that deal with each other",
+    ),
     "node": ("pingyao.app.node:app", "机构节点：初始化与运行 · a node of an institution"),
     "protect": (
         "pingyao.app.protect:app",
         "保护数据：按用途与级别给出方案，执行并证明 · protect data",
+    ),
+    "province": (
+        "pingyao.app.province:app",
+        "演示用的一省：一个中心与四家银行 · a province on this machine, for trying out",
     ),
     "scan": ("pingyao.app.commands:scan", "扫描数据源，逐列分类分级 · scan, classify and grade"),
     "verify": (

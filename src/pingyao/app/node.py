@@ -42,18 +42,24 @@ def init(
     passwords: Annotated[
         Path | None, Parameter(help="一次性口令写入此目录的文件（仅本人可读），不在终端显示")
     ] = None,
+    code: Annotated[str, Parameter(help="金融机构编码，14 位")] = "",
+    kind: Annotated[str, Parameter(help="机构类型：bank、insurer、regulator 等")] = "bank",
+    region: Annotated[str, Parameter(help="地区代码，GB/T 2260 的 6 位数字")] = "",
+    address: Annotated[str, Parameter(help="其他机构访问本节点的地址，如 https://主机:8443")] = "",
     db: Db = None,
     key: Key = None,
 ) -> None:
     """建立节点：登记机构，设立系统、安全、审计三名管理员，各得一个一次性口令。"""
-    _needs_extra()
+    needs_extra()
     from pingyao.platform.files import write_atomically
     from pingyao.platform.identity import people, totp
+    from pingyao.platform.members import codes, register, ring
+    from pingyao.platform.members.model import Profile
 
     name, uscc = " ".join(institution.split()), uscc.strip().upper()
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("node.bad_name", "机构名称须为 1 至 100 个可见字符", "请改正 --institution")
-    _check_uscc(uscc)
+    profile = codes.profile(Profile(name, uscc, role, code, kind, region, address))
     wanted = [_admin(a) for a in admin] or [(r, _ROLE_NAMES[r], r) for r in ADMINISTRATORS]
     path = key or totp.default_key()
     if passwords is not None:
@@ -61,14 +67,15 @@ def init(
         if any(passwords.iterdir()):
             raise Conflict("node.not_empty", f"{passwords.name} 不是空目录", "请换一个空目录")
     engine = open_catalogue(db)
-    if path.exists():
-        totp.read_key(path)
-    else:
-        totp.make_key(path)
-    whose = Institution(name, uscc, role, second_factor)
-    issued = people.found(engine, whose, wanted, getpass.getuser())
+    secret = totp.read_key(path) if path.exists() else totp.make_key(path)
+    whose, user = Institution(name, uscc, role, second_factor), getpass.getuser()
+    issued = people.found(engine, whose, wanted, user)
+    register.write_profile(engine, profile, user, {})
+    keys = ring.StoreRing(path, secret)
+    ring.ensure(engine, keys, user)
     print(f"已建立节点：{safe(name)}（{uscc}）")
     print(f"节点密钥：{path}。请与数据库分开备份；没有它，动态口令须全部重设")
+    print(f"成员密钥库：{keys.path}，国际、国密各一套，由节点密钥加密；请一同备份")
     print("三名管理员的一次性口令，首次登录即须修改：")
     for each in issued:
         who = f"{_ROLE_NAMES[each.account.role]} {each.account.name}（{safe(each.account.person)}）"
@@ -96,7 +103,7 @@ def serve(
     pack: Pack = (),
 ) -> None:
     """运行节点：控制台与接口。按 Ctrl+C 停止。"""
-    _needs_extra()
+    needs_extra()
     import uvicorn
 
     from pingyao.app.running import launch
@@ -104,6 +111,7 @@ def serve(
     from pingyao.classify.packs import load_book
     from pingyao.platform.asgi import listen
     from pingyao.platform.identity import store, totp
+    from pingyao.platform.members import ring
 
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("node.half_tls", "证书与私钥须同时给出", "请补上 --tls-cert 或 --tls-key")
@@ -120,13 +128,17 @@ def serve(
             raise NotYet("node.none", "此数据库还不是一个节点", "请先运行 pingyao node init")
         hosts = frozenset({host, "localhost", "127.0.0.1", "::1", *(n.lower() for n in name)})
         path = key or totp.default_key()
+        secret = totp.read_key(path)
+        keys = ring.StoreRing(path, secret)
+        ring.ensure(engine, keys, getpass.getuser())
         application = make_app(
             engine,
-            totp.read_key(path),
+            secret,
             institution,
             load_book(packs(pack)),
             hosts,
             partial(launch, engine, path),
+            keys,
         )
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
         config = uvicorn.Config(
@@ -167,28 +179,25 @@ def _admin(given: str) -> tuple[str, str, str]:
     return account, person or _ROLE_NAMES[role], role
 
 
-def _check_uscc(uscc: str) -> None:
-    import numpy as np
-
-    from pingyao.platform import checks
-
-    held = np.frombuffer(uscc.encode(), np.uint8)
-    if checks.uscc(held.ctypes.data, 0, len(held)) != 2:
-        raise Invalid(
-            "node.bad_uscc", "统一社会信用代码的校验位不符", "请核对 18 位代码（GB 32100-2015）"
-        )
-
-
 def _check_files(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and not path.is_file():
             raise Invalid("node.no_file", f"没有文件 {path.name}", "请核对 TLS 文件的路径")
 
 
-def _needs_extra() -> None:
+def needs_extra() -> None:
+    """Refuses what needs the libraries of a node where they are not installed.
+
+    Raises:
+        Unsupported: they are not.
+    """
     from importlib.util import find_spec
 
-    missing = [n for n in ("litestar", "cedarpy", "argon2", "pyotp", "segno") if not find_spec(n)]
+    missing = [
+        n
+        for n in ("litestar", "cedarpy", "argon2", "pyotp", "segno", "http_sf")
+        if not find_spec(n)
+    ]
     if missing:
         raise Unsupported(
             "node.not_installed",

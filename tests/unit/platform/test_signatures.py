@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import http_sf
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from http_message_signatures import (
     HTTPMessageSigner,
     HTTPMessageVerifier,
     HTTPSignatureKeyResolver,
     algorithms,
 )
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid
 from pingyao.platform.crypto.signers import Algorithm, open_signer, verify

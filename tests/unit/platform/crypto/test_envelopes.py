@@ -1,6 +1,8 @@
 """Envelopes and signed messages in both suites, the national ones against OpenSSL and gmssl too."""
 
+import base64
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,8 +27,6 @@ def pair(kind: str) -> tuple[bytes, PublicKey]:
 
 
 def pem(kind: str, der: str) -> str:
-    import base64
-
     body = base64.encodebytes(bytes.fromhex(der)).decode()
     return f"-----BEGIN {kind}-----\n{body}-----END {kind}-----\n"
 
@@ -38,7 +38,8 @@ def files(folder: Path, secret: bytes, public: bytes) -> None:
 
 
 def openssl(folder: Path, *words: str) -> bytes:
-    return subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True).stdout
+    command = [shutil.which("openssl") or "openssl", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
