@@ -114,6 +114,8 @@ def down(
     """停止所有节点，并删除它们的数据。"""
     folder = folder.absolute()
     with _held(folder) as state:
+        if not keep and not yes and not _agreed(folder):
+            return
         for name, running in list(state.nodes.items()):
             stopped = processes.stop(running.process)
             _say(f"{name}：{'已停止' if stopped else '本来就没有运行'}")
@@ -122,9 +124,6 @@ def down(
             del state.nodes[name]
             _save(folder, state)
         if keep:
-            return
-        if not yes and not _agreed(folder):
-            _say("数据未删除")
             return
         for site in SITES:
             for each in (site.folder, f"{site.folder}.new"):
