@@ -105,7 +105,9 @@ def write_profile(db: sa.Connection, profile: Profile) -> None:
 
 def read_own_keys(db: sa.Connection) -> list[OwnKey]:
     """Returns this node's keys, the newest generation first."""
-    query = sa.select(own_keys).order_by(own_keys.c.generation.desc(), own_keys.c.id)
+    query = sa.select(own_keys).order_by(
+        own_keys.c.generation.desc(), own_keys.c.suite, own_keys.c.use.desc()
+    )
     fields = OwnKey.__struct_fields__
     return [OwnKey(*(getattr(r, f) for f in fields)) for r in db.execute(query)]
 
