@@ -19,6 +19,7 @@ from circle import BANK, CENTRE, Party
 from pingyao.kernel.errors import (
     Conflict,
     IntegrityBroken,
+    NotFound,
     NotPermitted,
     NotYet,
     PingyaoError,
@@ -30,6 +31,7 @@ from pingyao.platform.members import (
     documents,
     door,
     joining,
+    letters,
     register,
     signatures,
     store,
@@ -37,6 +39,7 @@ from pingyao.platform.members import (
 from pingyao.platform.members.client import Answer
 from pingyao.platform.members.machine import Pong
 from pingyao.platform.members.model import OwnKey
+from pingyao.platform.members.ring import StoreRing
 from pingyao.platform.members.signatures import Parameters
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
@@ -588,3 +591,49 @@ def test_over_the_api_and_the_pages(parties) -> None:
     ]
     assert text not in str(seen)
     assert documents.read_invitation(text).secret not in str(seen)
+
+
+def test_letters(joined) -> None:
+    a, b = joined
+    there, here = b.member(CENTRE.uscc), a.member(BANK.uscc)
+    suite, payload = here.suite, secrets.token_bytes(1000)
+    sealed = letters.seal(b.engine, there.id, payload, b"offer/1")
+    signed_ = letters.sign(b.engine, b.ring, there.id, payload)
+    a.desk.rotate(a.node.actor("security"))  # what was closed for an older key still opens
+    assert letters.open_sealed(a.engine, a.ring, sealed, suite, b"offer/1") == payload
+    sealed_again = letters.seal(b.engine, there.id, payload, b"offer/1")
+    assert letters.open_sealed(a.engine, a.ring, sealed_again, suite, b"offer/1") == payload
+    with pytest.raises(IntegrityBroken):
+        letters.open_sealed(a.engine, a.ring, sealed, suite, b"offer/2")
+    with pytest.raises(NotFound):
+        letters.open_sealed(b.engine, b.ring, sealed, suite, b"offer/1")
+    other = next(s for s in SUITES if s != suite)
+    with pytest.raises(IntegrityBroken):
+        letters.open_sealed(a.engine, a.ring, sealed, other, b"offer/1")
+    who, said = letters.open_signed(a.engine, signed_, suite)
+    assert (who.id, said) == (here.id, payload)
+    with pytest.raises(IntegrityBroken):
+        letters.open_signed(a.engine, signed_[:-1] + bytes([signed_[-1] ^ 1]), suite)
+    at = int(time.time())
+    register.revoke(a.engine, a.node.actor("security"), here.id, "失密", at)
+    with pytest.raises(NotPermitted):
+        letters.open_signed(a.engine, signed_, suite)
+    with a.engine.begin() as db:
+        db.execute(sa.update(store.keys).values(not_before=at - 100))
+    assert letters.open_signed(a.engine, signed_, suite, at - 1)[1] == payload
+    with pytest.raises(NotYet):
+        letters.seal(a.engine, here.id, b"", b"")
+    with pytest.raises(NotYet):
+        letters.sign(a.engine, a.ring, here.id, b"")
+
+
+def test_a_keystore_of_another_node_is_noticed(joined, tmp_path) -> None:
+    a, b = joined
+    (tmp_path / "b" / "members.pks").rename(tmp_path / "b" / "kept.pks")
+    with pytest.raises(PingyaoError):
+        StoreRing(tmp_path / "b" / "node.key", nodes.KEY).signer(own(b, "national"))
+    wrong = StoreRing(tmp_path / "a" / "node.key", nodes.KEY)
+    with pytest.raises(NotFound, match="密钥库"):
+        wrong.signer(own(b, "national"))
+    with pytest.raises(NotPermitted):
+        StoreRing(tmp_path / "a" / "node.key", b"\1" * 32).signer(own(a, "national"))

@@ -80,7 +80,7 @@ def profile(
         us = register.view(desk.engine, actor).profile
         given = Profile(us.name, us.uscc, us.role, institution_code, kind, region, address)
         register.describe(desk.engine, actor, given)
-    print("已登记；已加入的成员须重新加入才会看到新地址")
+    print("已登记；下次轮换密钥时一并告知各成员")
 
 
 @app.command

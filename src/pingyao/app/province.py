@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # only who runs a node has the web's libraries
     import sqlalchemy as sa
 
     from pingyao.platform.members.desk import Desk
+    from pingyao.platform.members.model import Member
 
 app = App(name="province", help="演示用的一省：一个中心与四家银行，都在本机")
 Folder = Annotated[Path, Parameter(help="放在哪个目录")]
@@ -227,17 +228,18 @@ def _answers(port: int) -> bool:
 def _join_all(folder: Path, state: _State) -> None:
     desks = {s.folder: _desk(folder / s.folder, s.uscc) for s in SITES}
     try:
+        addresses = {s.uscc: _address(state.nodes[s.folder].port).rstrip("/") for s in SITES}
         for site in SITES:
-            _set_address(desks[site.folder], _address(state.nodes[site.folder].port).rstrip("/"))
+            _set_address(desks[site.folder], addresses[site.uscc])
         _say("四家银行受邀加入。指纹由本命令代双方核对；真实机构之间须由两人通话核对")
         for site in SITES[1:]:
-            _join(desks["centre"], desks[site.folder], site)
+            _join(desks["centre"], desks[site.folder], site, addresses)
     finally:
         for desk in desks.values():
             desk.engine.dispose()
 
 
-def _join(centre: "Desk", bank: "Desk", site: Site) -> None:
+def _join(centre: "Desk", bank: "Desk", site: Site, addresses: dict[str, str]) -> None:
     """Goes all the way of an invitation, or what is left of it, and tries the result."""
     from pingyao.platform.members import joining, store
     from pingyao.platform.members.machine import PREFIX, Pong
@@ -253,12 +255,24 @@ def _join(centre: "Desk", bank: "Desk", site: Site) -> None:
             here = store.find(db, site.uscc)
     if here is None:
         raise NotFound("members.no_such_member", "加入没有完成", "请重新运行 up")
+    _readdress(centre, here, addresses)
+    _readdress(bank, there, addresses)
     if here.state == "pending":
         joining.confirm(centre.engine, confirms, here.id, there.fingerprint)
     if there.state == "pending":
         joining.confirm(bank.engine, confirms, there.id, here.fingerprint)
     bank.send(there.id, "POST", f"{PREFIX}/ping", b"{}").read(Pong)
     _say(f"{site.name} 已加入（{site.suite}），签名请求与应答核对无误")
+
+
+def _readdress(desk: "Desk", member: "Member", addresses: dict[str, str]) -> None:
+    """Lets a node know the port the other has today; real institutions keep their addresses."""
+    from pingyao.platform.members import store
+
+    today = addresses[member.profile.uscc]
+    if member.profile.address != today:
+        with desk.engine.begin() as db:
+            store.update(db, member.id, address=today)
 
 
 def _set_address(desk: "Desk", address: str) -> None:

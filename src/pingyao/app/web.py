@@ -116,10 +116,11 @@ def make_app(
         },
         middleware=[
             RateLimitConfig(
-                rate_limit=("minute", 1200), exclude=["^/static/", "^/healthz", "^/readyz"]
+                rate_limit=("minute", 1200),
+                exclude=["^/static/", "^/healthz", "^/readyz", f"^{PREFIX}/"],
             ).middleware
         ],
-        stores={"rate_limit": MemoryStore(), "sign_ins": MemoryStore()},
+        stores={n: MemoryStore() for n in ("rate_limit", "sign_ins", "members")},
         exception_handlers={
             PingyaoError: _refused,
             DBAPIError: _refused,

@@ -148,7 +148,11 @@ class Client:
         most: int,
     ) -> Answer:
         if not member.profile.address:
-            raise NotYet("members.no_address", "对方没有登记节点地址", "请对方登记地址后重新加入")
+            raise NotYet(
+                "members.no_address",
+                "对方没有登记节点地址",
+                "请对方登记地址后轮换密钥，即会告知本机构",
+            )
         suite, url = suite_of(member.suite), member.profile.address + path
         hasher = signatures.hasher(suite)
         hasher.update(body)

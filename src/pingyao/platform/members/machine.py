@@ -6,10 +6,12 @@ import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from pingyao.kernel.errors import NotYet
+from pingyao.platform.identity.http import SIGN_INS
 from pingyao.platform.members import joining, register
 from pingyao.platform.members.documents import SignedIdentity
 from pingyao.platform.members.door import MEMBER, Door, FromSender, sender_of
@@ -22,6 +24,9 @@ from pingyao.platform.web.node import AtNode
 
 PREFIX = "/member/v1"
 WithRing = NamedDependency[Ring]
+_REQUESTS = RateLimitConfig(
+    rate_limit=("minute", 6000), set_rate_limit_headers=False, store="members"
+)
 SuiteName = Annotated[str, QueryParameter(max_length=20)]
 
 
@@ -47,7 +52,13 @@ def identity(node: AtNode, ring: WithRing, suite: SuiteName = "international") -
         return joining.own_identity(db, ring, suite)[0]
 
 
-@post("/join", action=PUBLIC, status_code=HTTP_200_OK, sync_to_thread=True)
+@post(
+    "/join",
+    action=PUBLIC,
+    middleware=[SIGN_INS.middleware],
+    status_code=HTTP_200_OK,
+    sync_to_thread=True,
+)
 def join(data: JSONBody[Joining], node: AtNode, ring: WithRing) -> Joined:
     """Takes in who redeems an invitation."""
     return joining.receive(node.engine, ring, data)
@@ -79,7 +90,7 @@ def router_of(ring: Ring | None, *more: HTTPRouteHandler | Router) -> Router:
     return Router(
         PREFIX,
         route_handlers=[identity, join, ping, keys, *more],
-        middleware=[Door(ring)],
+        middleware=[_REQUESTS.middleware, Door(ring)],
         dependencies={
             "ring": Provide(held, sync_to_thread=False),
             "sender": Provide(sender, sync_to_thread=False),

@@ -168,6 +168,8 @@ def rotate(engine: sa.Engine, ring: Ring, actor: Actor, client: Client) -> list[
 def take_keys(engine: sa.Engine, ring: Ring, sender: Sender, given: Rotation) -> Joined:
     """Takes a member's new keys, announced under a key it has; the keys before end with the overlap.
 
+    What else it says of itself may have changed too, but for its name and role.
+
     Raises:
         NotPermitted: the keys are of another institution or suite, or used already.
         IntegrityBroken: a key is not proved.
@@ -204,6 +206,8 @@ def take_keys(engine: sa.Engine, ring: Ring, sender: Sender, given: Rotation) ->
         before = sa.update(store.keys).where(t.member == member.id, t.id.not_in(fresh))
         db.execute(before.where(t.not_after > until).values(not_after=until))
         store.add_keys(db, member.id, identity.held(now, now + LIFETIME))
+        told = {f: getattr(identity.profile, f) for f in ("code", "kind", "region", "address")}
+        store.update(db, member.id, **told)
         body: dict[str, object] = {"keys": sorted(fresh), "until": until}
         emit(
             db,
