@@ -488,6 +488,15 @@ class TestKeysInTime:
         assert [t.error for t in b.desk.rotate(b.node.actor("security"))] == [""]
         with b.engine.connect() as db:
             assert max(k.generation for k in store.read_own_keys(db)) == 2
+        with b.engine.begin() as db:  # a third generation does not wait for who has not heard
+            store.update(db, there.id, known=1)
+        told = b.desk.rotate(b.node.actor("security"), anew=True)
+        assert [t.error for t in told] == [""]
+        assert {k.generation for k in register.view(b.engine, b.node.actor("reader")).keys} == {
+            1,
+            2,
+            3,
+        }
         assert b.client.send(there.id, "POST", PING, b"{}").status == 200
 
     def test_nobody_announces_keys_for_another_or_without_proof(self, joined) -> None:

@@ -185,10 +185,20 @@ def revoke(
 
 
 @app.command
-def rotate(*, as_: As, code: Code = "", ca: Ca = None, db: Db = None, key: Key = None) -> None:
+def rotate(
+    *,
+    as_: As,
+    anew: Annotated[
+        bool, Parameter(help="即使有成员未收到上次的，也再换一次", negative="")
+    ] = False,
+    code: Code = "",
+    ca: Ca = None,
+    db: Db = None,
+    key: Key = None,
+) -> None:
     """轮换本节点的密钥并通知各成员（安全管理员）；上次没通知到的，只补通知。"""
     with _desk(as_, code, db, key, ca) as (desk, actor):
-        told = desk.rotate(actor)
+        told = desk.rotate(actor, anew=anew)
     print("本节点已启用新密钥，原密钥再用 30 天")
     for each in told:
         print(f"  {safe(each.name)}：{safe(each.error) or '已收下'}")

@@ -38,10 +38,10 @@ class Desk(msgspec.Struct, frozen=True):
         with self._client() as client:
             return joining.redeem(self.engine, self._ring(), actor, text, client)
 
-    def rotate(self, actor: Actor) -> list[Told]:
+    def rotate(self, actor: Actor, *, anew: bool = False) -> list[Told]:
         """See `register.rotate`."""
         with self._client() as client:
-            return register.rotate(self.engine, self._ring(), actor, client)
+            return register.rotate(self.engine, self._ring(), actor, client, anew=anew)
 
     def send(self, number: int, method: str, path: str, body: bytes = b"") -> Answer:
         """Sends one signed request; see `client.Client.send`."""

@@ -149,13 +149,23 @@ def revoke(
     return found or member
 
 
-def rotate(engine: sa.Engine, ring: Ring, actor: Actor, client: Client) -> list[Told]:
-    """Makes new keys and tells every active member; where some have not heard, only tells them again."""
+def rotate(
+    engine: sa.Engine, ring: Ring, actor: Actor, client: Client, *, anew: bool = False
+) -> list[Told]:
+    """Makes new keys and tells every active member; where some have not heard, only tells them again.
+
+    Args:
+        engine: the database.
+        ring: this node's secrets.
+        actor: who does it.
+        client: asks the members.
+        anew: makes new keys even though some have not heard of the last.
+    """
     require(actor, "members.rotate")
     with engine.connect() as db:
         generation = newest(store.read_own_keys(db))
         behind = [m for m in store.read_members(db) if m.state == "active" and m.known < generation]
-    if not behind:
+    if anew or not behind:
         generation += 1
         add_generation(engine, ring, actor.name, "members.keys.rotated", generation)
     with engine.connect() as db:
