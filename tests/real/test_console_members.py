@@ -1,4 +1,4 @@
-"""Members in a real Chromium: invited on one screen, compared on another, by keyboard, in both languages."""
+"""Members in a real Chromium: invited on one screen, compared on another, in both languages."""
 
 import shutil
 from pathlib import Path
@@ -21,10 +21,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 def sign_in(page: Page, role: str) -> None:
     page.context.clear_cookies()
     page.goto("/sign-in")
-    page.keyboard.type(f"{role}1")
-    page.keyboard.press("Tab")
-    page.keyboard.type(nodes.PASSWORD)
-    page.keyboard.press("Enter")
+    page.locator("[name=name]").fill(f"{role}1")
+    page.locator("[name=password]").fill(nodes.PASSWORD)
+    page.locator("[name=password]").press("Enter")
     page.wait_for_selector("#sign-out")
     page.goto("/members")
 
@@ -50,10 +49,8 @@ def test_an_institution_joins(
         centre, bank = open_page(a), open_page(b)
         sign_in(centre, "system")
         form = "form[action='/members/invitations']"
-        centre.locator(f"{form} [name=name]").focus()
-        centre.keyboard.type(circle.BANK.name)
-        centre.keyboard.press("Tab")
-        centre.keyboard.type(circle.BANK.uscc)
+        centre.locator(f"{form} [name=name]").fill(circle.BANK.name)
+        centre.locator(f"{form} [name=uscc]").fill(circle.BANK.uscc)
         centre.locator(f"{form} select").select_option("national")
         centre.locator(f"{form} button").press("Enter")
         invitation = centre.locator("textarea[readonly]").input_value()
