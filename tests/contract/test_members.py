@@ -30,8 +30,10 @@ from pingyao.platform.members import (
     checking,
     documents,
     door,
+    inviting,
     joining,
     letters,
+    proofs,
     register,
     signatures,
     store,
@@ -183,7 +185,7 @@ class TestJoining:
         a, b = parties
         system = a.node.actor("system")
         made = a.desk.invite(system, BANK.uscc, BANK.name, "international", 1)
-        joining.withdraw(a.engine, system, made.invitation.id)
+        inviting.withdraw(a.engine, system, made.invitation.id)
         with pytest.raises(NotPermitted, match="no_such_invitation"):
             b.desk.join(b.node.actor("system"), made.text)
         late = a.desk.invite(system, BANK.uscc, BANK.name, "international", 1)
@@ -215,17 +217,17 @@ class TestJoining:
         made = a.desk.invite(a.node.actor("system"), BANK.uscc, BANK.name, "international", 1)
         secret = documents.read_invitation(made.text).secret
         with a.engine.connect() as db:
-            _, centre, _ = joining.own_identity(db, a.ring, "international")
+            _, centre, _ = proofs.own_identity(db, a.ring, "international")
         with b.engine.connect() as db:
-            whole, us, sealing = joining.own_identity(db, b.ring, "international")
-        challenge = joining.seal_proof(centre, bytes(32))
-        asking = joining.Joining(secret, whole, challenge)
-        reply = joining.receive(a.engine, a.ring, asking)
+            whole, us, sealing = proofs.own_identity(db, b.ring, "international")
+        challenge = proofs.seal_proof(centre, bytes(32))
+        asking = proofs.Joining(secret, whole, challenge)
+        reply = inviting.receive(a.engine, a.ring, asking)
         assert reply.answer == bytes(32)
-        right = joining.open_proof(b.ring, sealing, reply.challenge)
+        right = proofs.open_proof(b.ring, sealing, reply.challenge)
         for answer in (bytes(32), right[:31], b"x"):
             with pytest.raises(IntegrityBroken):
-                joining.receive(a.engine, a.ring, msgspec.structs.replace(asking, answer=answer))
+                inviting.receive(a.engine, a.ring, msgspec.structs.replace(asking, answer=answer))
         # A sealing key of somebody else cannot be slipped in: the document would have another proof.
         stranger = documents.IdentityKey(
             centre.key("seal").id, "seal", "x25519", centre.key("seal").public
@@ -234,12 +236,12 @@ class TestJoining:
         signer = b.ring.signer(own(b, "international"))
         stolen = documents.SignedIdentity(doc, signer.sign(b"pingyao-identity-1\n" + doc))
         with pytest.raises(IntegrityBroken):
-            joining.receive(
+            inviting.receive(
                 a.engine, a.ring, msgspec.structs.replace(asking, identity=stolen, answer=right)
             )
         broken = documents.SignedIdentity(whole.document, bytes(64))
         with pytest.raises(IntegrityBroken):
-            joining.receive(a.engine, a.ring, msgspec.structs.replace(asking, identity=broken))
+            inviting.receive(a.engine, a.ring, msgspec.structs.replace(asking, identity=broken))
         assert not register.view(a.engine, a.node.actor("system")).members
 
     def test_who_may_invite(self, parties) -> None:
@@ -503,10 +505,10 @@ class TestKeysInTime:
         a, b = joined
         suite = b.member(CENTRE.uscc).suite
         with a.engine.connect() as db:
-            theirs, centre, _ = joining.own_identity(db, a.ring, suite)
+            theirs, centre, _ = proofs.own_identity(db, a.ring, suite)
         with b.engine.connect() as db:
-            ours = joining.own_identity(db, b.ring, suite)[0]
-        challenge = joining.seal_proof(centre, bytes(32))
+            ours = proofs.own_identity(db, b.ring, suite)[0]
+        challenge = proofs.seal_proof(centre, bytes(32))
         for identity, answer, code in (
             (theirs, b"", "members.wrong_suite"),
             (ours, bytes(32), "members.no_proof"),

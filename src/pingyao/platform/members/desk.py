@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import NotYet
-from pingyao.platform.members import joining, register
+from pingyao.platform.members import inviting, joining, register
 from pingyao.platform.members.client import Answer, Client
 from pingyao.platform.members.model import Invited, Member
 from pingyao.platform.members.register import Told
@@ -30,8 +30,8 @@ class Desk(msgspec.Struct, frozen=True):
     certificates: str | None = None
 
     def invite(self, actor: Actor, uscc: str, name: str, suite: str, hours: int) -> Invited:
-        """See `joining.invite`."""
-        return joining.invite(self.engine, self._ring(), actor, uscc, name, suite, hours)
+        """See `inviting.invite`."""
+        return inviting.invite(self.engine, self._ring(), actor, uscc, name, suite, hours)
 
     def join(self, actor: Actor, text: str) -> Member:
         """See `joining.redeem`."""

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from pingyao.platform.members import joining, register
+from pingyao.platform.members import inviting, joining, register
 from pingyao.platform.members.desk import Desk
 from pingyao.platform.members.documents import grouped
 from pingyao.platform.members.model import Invitation, Invited, Member, Profile
@@ -62,7 +62,7 @@ class NewInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uscc: Text
     name: Text
     suite: Text = "international"
-    hours: Annotated[int, msgspec.Meta(ge=1, le=joining.MOST_HOURS)] = joining.HOURS
+    hours: Annotated[int, msgspec.Meta(ge=1, le=inviting.MOST_HOURS)] = inviting.HOURS
 
 
 class Redeeming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +141,7 @@ def invite(data: JSONBody[NewInvitation], desk: AtDesk, seat: InSeat) -> Invited
 )
 def withdraw(number: RowNumber, node: AtNode, seat: InSeat) -> list[Invitation]:
     """Makes an open invitation useless; returns all."""
-    joining.withdraw(node.engine, seat.actor, number)
+    inviting.withdraw(node.engine, seat.actor, number)
     return register.view(node.engine, seat.actor).invitations
 
 

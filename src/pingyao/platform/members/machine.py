@@ -12,11 +12,11 @@ from litestar.status_codes import HTTP_200_OK
 
 from pingyao.kernel.errors import NotYet
 from pingyao.platform.identity.http import SIGN_INS
-from pingyao.platform.members import joining, register
+from pingyao.platform.members import inviting, proofs, register
 from pingyao.platform.members.documents import SignedIdentity
 from pingyao.platform.members.door import MEMBER, Door, FromSender, sender_of
-from pingyao.platform.members.joining import Joined, Joining
 from pingyao.platform.members.model import Sender
+from pingyao.platform.members.proofs import Joined, Joining
 from pingyao.platform.members.register import Rotation
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.web.admission import PUBLIC
@@ -49,7 +49,7 @@ class Pong(msgspec.Struct, frozen=True):
 def identity(node: AtNode, ring: WithRing, suite: SuiteName = "international") -> SignedIdentity:
     """Tells who this node is and its newest keys, signed by them."""
     with node.engine.connect() as db:
-        return joining.own_identity(db, ring, suite)[0]
+        return proofs.own_identity(db, ring, suite)[0]
 
 
 @post(
@@ -61,7 +61,7 @@ def identity(node: AtNode, ring: WithRing, suite: SuiteName = "international") -
 )
 def join(data: JSONBody[Joining], node: AtNode, ring: WithRing) -> Joined:
     """Takes in who redeems an invitation."""
-    return joining.receive(node.engine, ring, data)
+    return inviting.receive(node.engine, ring, data)
 
 
 @post("/ping", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=False)

@@ -11,7 +11,7 @@ from litestar.response import Redirect
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform.crypto.suites import SUITES
 from pingyao.platform.identity.http import Words
-from pingyao.platform.members import codes, joining, register
+from pingyao.platform.members import codes, inviting, joining, register
 from pingyao.platform.members.desk import Desk
 from pingyao.platform.members.documents import grouped
 from pingyao.platform.members.http import AtDesk
@@ -56,7 +56,7 @@ def invite(data: Form, node: AtNode, seat: InSeat, desk: AtDesk) -> Response[str
 @post("/members/invitations/{number:int}/withdraw", action="members.invite", sync_to_thread=True)
 def withdraw(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
     """Makes an open invitation useless."""
-    joining.withdraw(node.engine, seat.actor, number)
+    inviting.withdraw(node.engine, seat.actor, number)
     return go("/members?done=changed")
 
 
@@ -134,7 +134,7 @@ def _page(
         day=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d"),
         hour=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         now=int(time.time()),
-        hours=joining.HOURS,
+        hours=inviting.HOURS,
     )
 
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import Conflict, IntegrityBroken, Invalid, NotPermitted, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.members import codes, documents, joining, store
+from pingyao.platform.members import codes, documents, proofs, store
 from pingyao.platform.members.client import Client
 from pingyao.platform.members.documents import SignedIdentity
-from pingyao.platform.members.joining import Joined
 from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile, Sender
+from pingyao.platform.members.proofs import Joined
 from pingyao.platform.members.ring import LIFETIME, OVERLAP, Ring, add_generation, newest, pick
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import Actor, require
@@ -27,7 +27,7 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         overlap: seconds for which the keys before are still to be taken.
-        challenge, answer: as in `joining.Joining`.
+        challenge, answer: as in `proofs.Joining`.
     """
 
     identity: SignedIdentity
@@ -201,11 +201,11 @@ def take_keys(engine: sa.Engine, ring: Ring, sender: Sender, given: Rotation) ->
                 raise NotPermitted(
                     "members.used_key", "所示的密钥已被吊销、已到期或属于另一机构", "请重新轮换"
                 )
-        _, _, sealing = joining.own_identity(db, ring, sender.suite, member.known)
+        _, _, sealing = proofs.own_identity(db, ring, sender.suite, member.known)
         wanted = ring.mac(b"keys\n" + given.identity.document)
-        answer = joining.open_proof(ring, sealing, given.challenge)
+        answer = proofs.open_proof(ring, sealing, given.challenge)
         if not given.answer:
-            return Joined("prove", joining.seal_proof(identity, wanted), answer)
+            return Joined("prove", proofs.seal_proof(identity, wanted), answer)
         if not secrets.compare_digest(given.answer, wanted):
             raise IntegrityBroken(
                 "members.no_proof", "对方没有证明其持有加密密钥", "请对方重新轮换"
@@ -232,13 +232,13 @@ def _tell(
     try:
         now = int(time.time())
         with engine.connect() as db:
-            signed, us, sealing = joining.own_identity(db, ring, member.suite, generation)
+            signed, us, sealing = proofs.own_identity(db, ring, member.suite, generation)
             old = pick(store.read_own_keys(db), member.suite, "sign", member.known, now)
         theirs = member.key("seal", now)
         if theirs is None:
             raise Conflict("members.key_expired", "对方的加密密钥已到期", "请对方轮换或重新加入")
         proof = secrets.token_bytes(32)
-        challenge = joining.seal_for(member, theirs, proof)
+        challenge = proofs.seal_for(member, theirs, proof)
         asking = Rotation(signed, OVERLAP, challenge)
         for _ in range(2):  # the second time with the answer
             body = msgspec.json.encode(asking)
@@ -247,7 +247,7 @@ def _tell(
                 raise IntegrityBroken("members.no_proof", "对方没有证明其持有密钥", "请联系对方")
             if reply.state == "taken":
                 break
-            answer = joining.open_proof(ring, sealing, reply.challenge)
+            answer = proofs.open_proof(ring, sealing, reply.challenge)
             asking = msgspec.structs.replace(asking, answer=answer)
         with engine.begin() as db:
             store.update(db, member.id, known=generation)
