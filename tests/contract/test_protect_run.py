@@ -131,7 +131,7 @@ def test_scopes_cannot_be_joined(
     tokens: list[set[object]] = []
     for scope in ("甲", "乙"):
         target = tmp_path / scope
-        run(job(bank, str(target), plans["sharing"], rules, scope=scope))
+        run(job(bank, str(target), plans["sharing"], rules, scope=scope, approval="EX-1"))
         tokens.append(set(column(target, "card_info", "cust_no")))
     assert not tokens[0] & tokens[1]
 
@@ -140,7 +140,7 @@ def test_nothing_forbidden_is_shared(
     bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
 ) -> None:
     target = tmp_path / "out"
-    record, _ = run(job(bank, str(target), plans["sharing"], rules))
+    record, _ = run(job(bank, str(target), plans["sharing"], rules, approval="EX-1"))
     names = set(pq.read_schema(next(target.rglob("card_info.parquet"))).names)
     assert not names & {"cvv2", "pin_block", "expire_dt"}
     assert (

@@ -18,7 +18,8 @@ from pingyao.platform.crypto.keys import Approvals, Key, KeyHolder
 from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.db import explain
 from pingyao.protect import records, vault
-from pingyao.protect.model import Staged, Suite
+from pingyao.protect.approvals import consume_approval, require_approval
+from pingyao.protect.model import Staged, Suite, Use
 from pingyao.protect.ports import Vault
 
 _SUITES: Mapping[str, tuple[Suite, str]] = {
@@ -139,7 +140,11 @@ class Recorder:
 
     @contextmanager
     def __call__(
-        self, event: EvidenceEvent, record: bytes, staged: Staged | None = None
+        self,
+        event: EvidenceEvent,
+        record: bytes,
+        staged: Staged | None = None,
+        use: Use | None = None,
     ) -> Generator[None]:
         """See `pingyao.protect.ports.Book`."""
         from pingyao.ledger import evidence
@@ -151,6 +156,8 @@ class Recorder:
         done = False
         try:
             with self.engine.begin() as db:
+                if use is not None:
+                    consume_approval(db, use, event.actor)
                 records.keep(db, event, record)
                 for each in documents:
                     evidence.keep(db, each, event.actor, event.occurred_at, about)
@@ -164,6 +171,12 @@ class Recorder:
                     "请移走该目标，检查目录数据库所在磁盘后重做",
                 ) from None
             raise explain(error) from None
+
+    def require(self, use: Use | None) -> Use | None:
+        """Refuses at once what an approval does not cover; it is used up with the release."""
+        if use is not None:
+            require_approval(self.engine, use)
+        return use
 
     def settle(self, files: tuple[Path, ...] = (), about: Mapping[str, str] = {}) -> None:
         """Records the reports written after a release, and moves what waits into the ledger."""

@@ -245,8 +245,33 @@ class KeyUsed(msgspec.Struct, frozen=True):
     check: str
 
 
+class Use(msgspec.Struct, frozen=True):
+    """An export approval, put to use for one thing that goes out.
+
+    Attributes:
+        number: id of the approval.
+        bound: what goes out, in each of the ways an approval may name it: ``plan:`` or ``file:``
+            and a SHA-256, or ``table:`` and schema and name.
+        source: the data set's name; not asked for where a file's digest says which it is.
+        recipient: who gets it; empty where nobody is named.
+        rows: how many, once they are known.
+    """
+
+    number: str
+    bound: tuple[str, ...]
+    purpose: Purpose
+    source: str
+    recipient: str = ""
+    rows: int | None = None
+
+
 class Record(msgspec.Struct, frozen=True):
-    """The protection record: what was done, by which rule, and what the proof found."""
+    """The protection record: what was done, by which rule, and what the proof found.
+
+    Attributes:
+        approval: id of the export approval used; empty where none was.
+        asked_by: rules that ask for one, ``pack@version/id``.
+    """
 
     source: str
     target: str
@@ -266,6 +291,8 @@ class Record(msgspec.Struct, frozen=True):
     released: bool
     key: KeyUsed | None = None
     recipient: str = ""
+    approval: str = ""
+    asked_by: tuple[str, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -274,12 +301,13 @@ class Release(msgspec.Struct, frozen=True):
     Attributes:
         facts: of the act, of plain JSON types; never a data value.
         residuals: where there are any, nothing was released.
+        approval, asked_by: as of `Record`.
     """
 
     act: str
     source: str
     target: str
-    purpose: Purpose
+    purpose: Purpose | Literal[""]
     actor: str
     at: datetime
     version: str
@@ -287,3 +315,5 @@ class Release(msgspec.Struct, frozen=True):
     made: tuple[Made, ...]
     residuals: tuple[Residual, ...]
     facts: dict[str, object]
+    approval: str = ""
+    asked_by: tuple[str, ...] = ()

@@ -108,6 +108,33 @@ class FilesSink:
         return name
 
 
+class WholeFile:
+    """A file as a target, written by whoever is given its ``path``."""
+
+    def __init__(self, target: Path) -> None:
+        self.name = target.name
+        self._target = target
+        refuse_existing(target)
+        self._staging = stage(target)
+        self.path = self._staging / target.name
+
+    def staged(self) -> Staged:
+        """Returns the file, complete."""
+        made = Made("", self._target.stem, 0, self.name, sha256_of(self.path))
+        return Staged(str(self.path), {}, (made,), (str(self.path),))
+
+    def commit(self) -> None:
+        """Moves the file into place."""
+        refuse_existing(self._target)
+        with full_disk_said(self.name):
+            self.path.rename(self._target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Removes what was written and not moved."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+
 def safe_name(text: str) -> str:
     """Returns a name that is one part of a path, whatever it was."""
     cleaned = "".join("_" if c in '/\\:*?"<>|' or c < " " else c for c in text).strip(". ")
