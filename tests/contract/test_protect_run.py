@@ -224,6 +224,30 @@ def test_postgresql_holds_the_same(
         assert schemas.fetchall() == []
 
 
+def test_mariadb_holds_the_same(
+    bank: Path,
+    plans: dict[Purpose, Plan],
+    rules: Policy,
+    tmp_path: Path,
+    mariadb_server: object,
+    mariadb_database: str,
+) -> None:
+    url = mariadb_server.url(mariadb_database)  # type: ignore[attr-defined]
+    record, _ = run(job(bank, url, plans["testing"], rules))
+    assert "@" not in record.target
+    run(job(bank, str(tmp_path / "out"), plans["testing"], rules))
+    reading = SourceReading(open_source(url))
+    there = {t: s for s, t, _ in reading.columns()}
+    assert len(there) == len(record.made)
+    asset = Asset(there["ecif_indv_base"], "ecif_indv_base", ())
+    got = [v for b in reading.batches(asset) for v in b.column("cust_no").to_pylist()]
+    assert sorted(got) == sorted(column(tmp_path / "out", "ecif_indv_base", "cust_no"))  # type: ignore[type-var]
+    with pytest.raises(Conflict) as refusal:
+        run(job(bank, url, plans["testing"], rules))
+    assert refusal.value.code == "protect.target_exists"
+    assert {t for _, t, _ in reading.columns()} == set(there)
+
+
 # --- refused, broken, changed: the target is untouched ------------------------------------------
 
 

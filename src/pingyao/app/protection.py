@@ -130,9 +130,14 @@ def _open_target(address: str) -> Source:
         return open_source(address)
     from pingyao.classify.sources.credentials import parse_address
     from pingyao.classify.sources.limits import Patience
-    from pingyao.classify.sources.postgresql import PostgreSQL
 
     # The password of the source, in its variable, is not the target's.
+    if address.startswith("mysql://"):
+        from pingyao.classify.sources.mysql import MySQL
+
+        return MySQL(parse_address(address, "mysql", 3306, {}), Patience())
+    from pingyao.classify.sources.postgresql import PostgreSQL
+
     return PostgreSQL(parse_address(address, "postgresql", 5432, {}), Patience())
 
 

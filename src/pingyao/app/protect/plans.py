@@ -131,8 +131,8 @@ def run(
 ) -> None:
     """执行方案，复扫结果，确认没有不允许的内容后才放行；目标要么完整，要么原样未动。
 
-    TARGET：.parquet、.csv、.db 文件，目录，或 postgresql://用户@主机/库?schema=名称（口令取自
-    PINGYAO_TARGET_PASSWORD）。目标须尚不存在。
+    TARGET：.parquet、.csv、.db 文件，目录，postgresql://用户@主机/库?schema=名称，或
+    mysql://用户@主机/库（口令取自 PINGYAO_TARGET_PASSWORD）。目标须尚不存在。
     """
     from pingyao.app.keeping import open_keys, open_recorder, vaults
     from pingyao.classify.sources.open import open_source
