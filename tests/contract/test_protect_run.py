@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pingyao.app.example.generate import generate
 from pingyao.app.keeping import Recorder, StoredKeys
 from pingyao.app.migrations import migrate
-from pingyao.app.protection import Rescan, SourceReading, inventory_of, policy
+from pingyao.app.protection import Rescan, SourceReading, content, inventory_of, policy
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
@@ -25,7 +25,7 @@ from pingyao.platform.crypto.keys import Key, KeyInfo
 from pingyao.platform.db import open_engine
 from pingyao.platform.outbox import waiting
 from pingyao.protect import records as kept_records
-from pingyao.protect.model import Asset, Choice, Place, Plan, Purpose
+from pingyao.protect.model import Asset, Choice, Content, Inventory, Place, Plan, Purpose, Staged
 from pingyao.protect.ports import Reading, Vault
 from pingyao.protect.rules.policy import Policy
 from pingyao.protect.service import Refused, Run, make_plan, run
@@ -483,6 +483,48 @@ def test_a_release_that_fails_leaves_no_evidence_of_one(
         run(made)
     assert kept(records) == ([], [])
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_rows_of_a_database_are_recorded(
+    bank: Path,
+    plans: dict[Purpose, Plan],
+    rules: Policy,
+    records: sa.Engine,
+    request: pytest.FixtureRequest,
+    kind: str,
+) -> None:
+    """Whoever reads the table again finds the digest recorded, until a cell is touched."""
+    database = request.getfixturevalue(f"{kind}_database")
+    url = request.getfixturevalue(f"{kind}_server").url(database)
+    record, event = run(job(bank, url, plans["testing"], rules, book=Recorder(records)))
+    assert all(m.sha256 and m.sm3 for m in record.made)
+    assert len(event.body["tables"]) == len(record.made)  # type: ignore[arg-type]
+    assert kept(records)[1].count("ledger.document.recorded") == len(record.made)
+    made = next(m for m in record.made if m.table == "ecif_indv_base")
+    _, found = content(url, "ecif_indv_base")
+    assert (found.rows, found.sha256, found.sm3) == (made.rows, made.sha256, made.sm3)
+    one = "update ecif_indv_base set cust_no = cust_no || 'x' where cust_no = (select max(cust_no) from ecif_indv_base)"  # fmt: skip
+    if kind == "mariadb":
+        one = "update ecif_indv_base set cust_no = concat(cust_no, 'x') limit 1"
+    request.getfixturevalue(f"run_{kind}")(database, one)
+    assert content(url, "ecif_indv_base")[1].sha256 != made.sha256
+
+
+def test_rows_that_do_not_arrive_stop_the_release(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
+) -> None:
+    def fewer(staged: Staged) -> Inventory:
+        seen = scanned(staged)
+        at = (staged.made[0].schema, staged.made[0].table)
+        return msgspec.structs.replace(seen, contents={at: Content(1, "00", "00")})
+
+    made = job(bank, str(tmp_path / "out.db"), plans["testing"], rules)
+    scanned = made.scanner
+    with pytest.raises(Conflict) as refusal:
+        run(msgspec.structs.replace(made, scanner=fewer))
+    assert refusal.value.code == "protect.rows_differ"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_record_nothing_is_released(

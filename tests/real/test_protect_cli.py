@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 import command
+import servers
 from approving import approve
 from pingyao.app.example.generate import generate
 from pingyao.app.migrations import migrate
@@ -115,6 +116,32 @@ def test_a_run_leaves_its_record_and_its_evidence(work: Path, tested: Path) -> N
     again = pingyao("protect", "run", work / "bank", tested, "--plan", work / "plan.xlsx")
     assert again.code == 3
     assert "已存在" in again.err
+
+
+def test_a_table_of_a_database_is_verified(
+    work: Path,
+    tmp_path: Path,
+    postgresql_server: servers.Server,
+    postgresql_database: str,
+    run_postgresql: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = postgresql_server.url(postgresql_database)
+    done = pingyao(*("protect", "run", work / "bank", f"{url}?schema=tested"),
+                   *("--plan", work / "plan.xlsx", "--record", tmp_path / "r"))  # fmt: skip
+    assert done.code == 0, done.err
+    verify = ("verify", f"{url}?schema=tested", "--table", "ecif_indv_base")
+    done = pingyao(*verify)
+    assert done.code == 0, done.err
+    assert "ecif_indv_base 就是存证的那一份" in done.out
+    run_postgresql(postgresql_database, "create table tested.copied as table tested.ecif_indv_base")
+    assert pingyao(*verify[:-1], "copied").code == 0
+    run_postgresql(postgresql_database, "delete from tested.ecif_indv_base where ctid = (select min(ctid) from tested.ecif_indv_base)")  # fmt: skip
+    changed = pingyao(*verify)
+    assert changed.code == 5
+    assert "不是所存证的那一份" in changed.err
+    assert pingyao(*verify[:-1], "nowhere").code == 4
 
 
 def test_what_was_encrypted_is_restored_with_a_reason(

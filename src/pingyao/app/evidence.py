@@ -17,7 +17,7 @@ from pingyao.kernel.errors import Invalid, NotFound, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import evidence, payloads
 from pingyao.ledger.cosigning import open_log, publish
-from pingyao.ledger.formats.documents import read_document
+from pingyao.ledger.formats.documents import Document, read_document
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.keys import open_store, own_keys
 from pingyao.ledger.store.mark import default_mark
@@ -106,9 +106,13 @@ def _folder(given: Path | None) -> Path:
 
 
 def verify(
-    file: Path,
+    file: str,
     /,
     *,
+    table: Annotated[
+        str,
+        Parameter(help="FILE 是数据库地址或数据库文件时，其中写出的一张表；核对全部行，不论次序"),
+    ] = "",
     proof: Annotated[
         Path | None, Parameter(help=".tlog-proof 证明文件；给出时只凭它离线核验")
     ] = None,
@@ -124,17 +128,27 @@ def verify(
         if proof is None or policy is None:
             raise Invalid("ledger.no_trust", "--proof 与 --policy 须同时给出", "请补上另一项")
         proven = evidence.read_proof(_read(proof), parse_policy(_read(policy)))
-        evidence.check_document(proven, read_document(file))
+        evidence.check_document(proven, _document(file, table))
     else:
-        folder, document = _folder(ledger), read_document(file)
+        folder, document = _folder(ledger), _document(file, table)
         private = _own_reader(open_store(keystore), key)
         with open_catalogue(db).connect() as connection:
             origin = read_policy(folder).logs[0].name
             proven = evidence.find_recorded(connection, folder, document, origin, private)
-    _show(file, proven, json=json)
+    _show(table or Path(file).name, proven, json=json)
 
 
-def _show(file: Path, proven: evidence.Proven, *, json: bool) -> None:
+def _document(file: str, table: str) -> Document:
+    if not table:
+        return read_document(Path(file))
+    from pingyao.app.keeping import table_document
+    from pingyao.app.protection import content
+
+    asset, rows = content(file, table)
+    return table_document(asset.name, rows)
+
+
+def _show(name: str, proven: evidence.Proven, *, json: bool) -> None:
     facts = evidence.read_facts(proven)
     if json:
         body = {
@@ -149,7 +163,7 @@ def _show(file: Path, proven: evidence.Proven, *, json: bool) -> None:
         }
         sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
         return
-    print(f"{safe(file.name)} 就是存证的那一份，未被改动")
+    print(f"{safe(name)} 就是存证的那一份，未被改动")
     print(
         f"登记：{safe(proven.event.actor)}（{safe(proven.member)}），{_local(proven.event.occurred_at)}"
     )

@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -19,8 +20,11 @@ from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.db import explain
 from pingyao.protect import records, vault
 from pingyao.protect.approvals import consume_approval, require_approval
-from pingyao.protect.model import Staged, Suite, Use
+from pingyao.protect.model import Content, Made, Staged, Suite, Use
 from pingyao.protect.ports import Vault
+
+if TYPE_CHECKING:  # loaded when something is recorded
+    from pingyao.ledger.formats.documents import Document
 
 _SUITES: Mapping[str, tuple[Suite, str]] = {
     "hmac-sha256": ("intl", "sha256"),
@@ -152,6 +156,7 @@ class Recorder:
 
         # Read before the transaction: nobody else can write while it lasts.
         documents = [read_document(Path(f)) for f in staged.files] if staged else []
+        documents += [_rows(m) for m in staged.made if m.sm3] if staged else []
         about = {k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)}  # fmt: skip
         done = False
         try:
@@ -185,6 +190,18 @@ class Recorder:
         if files:
             record_documents(self.engine, files, dict(about))
         settle(self.engine)
+
+
+def _rows(made: Made) -> "Document":
+    return table_document(made.table, Content(made.rows, made.sha256, made.sm3))
+
+
+def table_document(name: str, content: Content) -> "Document":
+    """Returns the rows of a table as a document is recorded: its size is how many there are."""
+    from pingyao.ledger.formats.documents import Document, Part
+
+    whole = Part("", "row", max(1, content.rows), content.rows, bytes.fromhex(content.sha256[:16]))
+    return Document(name, content.sha256, content.sm3, content.rows, "", (whole,))
 
 
 def open_recorder(url: str | None) -> Recorder:

@@ -87,12 +87,21 @@ class Unseen(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Content(msgspec.Struct, frozen=True):
+    """The rows of a table: how many, and the digests of them all in whatever order, hexadecimal."""
+
+    rows: int
+    sha256: str
+    sm3: str
+
+
 class Inventory(msgspec.Struct, frozen=True):
     """A source as classification saw it.
 
     Attributes:
         coverage: ``full``, ``sample`` or ``metadata``: how much of the values was looked at.
         packs: names and versions of the classification's packs.
+        contents: by schema and table, what the rows were that were scanned; where it was asked for.
     """
 
     source: str
@@ -101,6 +110,7 @@ class Inventory(msgspec.Struct, frozen=True):
     assets: tuple[Asset, ...]
     unseen: tuple[Unseen, ...] = ()
     packs: tuple[str, ...] = ()
+    contents: dict[tuple[str, str], Content] = {}
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -208,13 +218,19 @@ class Residual(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A table of the target: its rows, and the digest of its file where it is one."""
+    """A table of the target: its rows, and the digest of its file, or of its rows in a database.
+
+    Attributes:
+        file: empty where it is a table of a database.
+        sm3: of its rows, where it is one.
+    """
 
     schema: str
     table: str
     rows: int
     file: str = ""
     sha256: str = ""
+    sm3: str = ""
 
 
 class Staged(msgspec.Struct, frozen=True):

@@ -7,9 +7,19 @@ from typing import Literal
 
 import msgspec
 
-from pingyao.kernel.errors import Invalid, NotPermitted
+from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.protect.model import Field, Made, Place, Purpose, Release, Residual, Use
+from pingyao.protect.model import (
+    Field,
+    Inventory,
+    Made,
+    Place,
+    Purpose,
+    Release,
+    Residual,
+    Staged,
+    Use,
+)
 from pingyao.protect.ports import Book, Scanner, Sink, Target
 from pingyao.protect.rules.policy import Policy, asking
 from pingyao.protect.rules.regrade import remaining
@@ -94,18 +104,47 @@ def release(
     """
     if not terms.purpose:
         raise Invalid("protect.no_purpose", "没有说明用途，无从判断", "请以 --for 写明用途")
-    seen = scanner(sink.staged())
+    staged = sink.staged()
+    seen = scanner(staged)
     found = remaining(seen, techniques, terms.policy, terms.purpose)
     if found:
         done = msgspec.structs.replace(drafted(terms, act, sink.name, facts), residuals=found)
         with terms.book(event_of(done), msgspec.json.encode(done)):
             pass
         raise Withheld(found, "请先以 protect run 处理这些列，或不提供它们")
-    return let_out(terms, act, sink, [f for a in seen.assets for f in a.fields], facts)
+    fields = [f for a in seen.assets for f in a.fields]
+    return let_out(terms, act, sink, witnessed(staged, seen), fields, facts)
+
+
+def witnessed(staged: Staged, seen: Inventory) -> Staged:
+    """Returns what is staged with the digests of the rows that were scanned, where it is no file.
+
+    Raises:
+        Conflict: the scan found more or fewer rows than were written.
+    """
+    made: list[Made] = []
+    for each in staged.made:
+        content = seen.contents.get((each.schema, each.table))
+        if content is None:
+            made.append(each)
+            continue
+        if content.rows != each.rows:
+            raise Conflict(
+                "protect.rows_differ",
+                f"{each.table[:80]} 写入 {each.rows:,} 行，复扫见到 {content.rows:,} 行",
+                "目标未作任何改动；请检查目标数据库后重试",
+            )
+        made.append(msgspec.structs.replace(each, sha256=content.sha256, sm3=content.sm3))
+    return msgspec.structs.replace(staged, made=tuple(made))
 
 
 def let_out(
-    terms: Terms, act: str, target: Target, fields: Iterable[Field], facts: dict[str, object]
+    terms: Terms,
+    act: str,
+    target: Target,
+    staged: Staged,
+    fields: Iterable[Field],
+    facts: dict[str, object],
 ) -> Release:
     """Lets out what is staged: with its evidence, and using up the approval, or not at all.
 
@@ -116,7 +155,6 @@ def let_out(
         NotPermitted: it takes an approval, and there is none that covers it.
     """
     rules = asked(terms.policy, terms.purpose, fields, terms.use)
-    staged = target.staged()
     done = msgspec.structs.replace(
         drafted(terms, act, target.name, facts), made=staged.made, asked_by=rules
     )
@@ -166,6 +204,7 @@ def outcome(made: Sequence[Made]) -> dict[str, object]:
     return {
         "rows": sum(m.rows for m in made),
         "files": {m.file: m.sha256 for m in made if m.file},
+        "tables": {m.table: m.sha256 for m in made if m.sha256 and not m.file},
     }
 
 

@@ -101,7 +101,7 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
             "key": f"{job.keys.name}@{job.keys.version}",
             "not_restored": sum(lost.values()),
         }
-        release = let_out(terms, "restore", sink, fields, facts)
+        release = let_out(terms, "restore", sink, sink.staged(), fields, facts)
     except BaseException:
         sink.discard()
         raise

@@ -28,7 +28,7 @@ from pingyao.protect.model import (
     Use,
 )
 from pingyao.protect.ports import Book, Keys, Progress, Reading, Scanner, Sink, Vault
-from pingyao.protect.releasing import Withheld, approval, asked, outcome
+from pingyao.protect.releasing import Withheld, approval, asked, outcome, witnessed
 from pingyao.protect.rules.apply import Tally, Worker
 from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import APPROVALS, Policy, Rule, speaking
@@ -215,6 +215,7 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
             job.ready()
         staged = job.sink.staged()
         seen = job.scanner(staged)
+        staged = witnessed(staged, seen)
         left = residuals(plan.choices, tallies, seen, job.policy, plan.purpose)
         record = _record(job, plan, tallies, started_at, left, staged, rules)
         event, kept = event_of(record), msgspec.json.encode(record)

@@ -121,7 +121,9 @@ def _let_out(
     held = WholeFile(target)
     try:
         result, facts = write(held.path)
-        let_out(terms, act, held, [UNGRADED], facts | {"recipient": recipient.strip()})
+        let_out(
+            terms, act, held, held.staged(), [UNGRADED], facts | {"recipient": recipient.strip()}
+        )
     except BaseException:
         held.discard()
         raise
