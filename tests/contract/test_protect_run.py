@@ -1,7 +1,7 @@
 """A run of a plan against every kind of target: complete and clean, or as if nothing had been."""
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -262,6 +262,9 @@ class Bent:
     def columns(self) -> Iterator[tuple[str, str, Sequence[str]]]:
         return self._reading.columns()
 
+    def types(self, schema: str, table: str) -> Mapping[str, str]:
+        return self._reading.types(schema, table)
+
     def batches(self, asset: Asset) -> Iterator[pa.RecordBatch]:
         return self._bend(self._reading.batches(asset))
 
@@ -406,6 +409,22 @@ def test_a_source_that_changed_since_the_plan_is_refused(
     with pytest.raises(Conflict) as refusal:
         run(job(bank, str(tmp_path / "out"), more, rules))
     assert refusal.value.code == "protect.table_gone"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_type_that_changed_since_the_plan_is_refused(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
+) -> None:
+    plan = plans["testing"]
+    typed = next(n for n, c in enumerate(plan.choices) if c.field.declared_type)
+    was = plan.choices[typed]
+    field = msgspec.structs.replace(was.field, declared_type=was.field.declared_type + " other")
+    choices = [*plan.choices]
+    choices[typed] = msgspec.structs.replace(was, field=field)
+    old = msgspec.structs.replace(plan, choices=tuple(choices))
+    with pytest.raises(Conflict, match="改变类型") as refusal:
+        run(job(bank, str(tmp_path / "out"), old, rules))
+    assert refusal.value.code == "protect.columns_changed"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -78,6 +78,10 @@ class SourceReading:
                 self._tables[table.schema, table.name] = table
                 yield table.schema, table.name, [c.name for c in table.columns]
 
+    def types(self, schema: str, table: str) -> dict[str, str]:
+        """Returns the declared types of a table that `columns` yielded."""
+        return {c.name: c.declared_type for c in self._tables[schema, table].columns}
+
     def table(self, schema: str, name: str) -> Table:
         """Returns a table that `columns` yielded."""
         return self._tables[schema, name]

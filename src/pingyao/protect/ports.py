@@ -1,6 +1,6 @@
 """What protection needs from outside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -57,6 +57,10 @@ class Reading(Protocol):
 
     def columns(self) -> Iterator[tuple[str, str, Sequence[str]]]:
         """Yields schema, table and column names of every table as they are now."""
+        ...
+
+    def types(self, schema: str, table: str) -> Mapping[str, str]:
+        """Returns the declared types of a table's columns by their names; to be called after `columns`."""
         ...
 
     def batches(self, asset: Asset) -> Iterator[pa.RecordBatch]:

@@ -253,7 +253,7 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
                 "请重新执行 protect plan 并复核",
             )
         worker = Worker(choices, job.policy, keyed, job.vault, marker)
-        worker.check(now[schema, table])
+        worker.check(now[schema, table], job.reading.types(schema, table))
         workers.append((Asset(schema, table, tuple(c.field for c in choices)), worker))
     tallies: dict[Place, Tally] = {}
     for asset, worker in workers:
