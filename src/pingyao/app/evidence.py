@@ -218,8 +218,10 @@ def fsck(
 
     def look() -> list[Finding]:
         private = _own_reader(open_store(keystore), key)
+        origin = read_policy(folder).logs[0].name
         with open_catalogue(db).connect() as connection:
-            return check_rows(connection, folder, read_policy(folder).logs[0].name, private)
+            member = load_settings().member or origin
+            return check_rows(connection, folder, origin, private, member)
 
     check(folder, mark, json=json, rows=look if rows else None)
 
