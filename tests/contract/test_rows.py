@@ -20,7 +20,7 @@ from pingyao.ledger.cosigning import publish
 from pingyao.ledger.formats.tlog_policy import format_policy
 from pingyao.ledger.model import ED25519, Policy
 from pingyao.ledger.rows import check_rows
-from pingyao.ledger.store.fsck import Finding
+from pingyao.ledger.store.compared import Finding
 from pingyao.ledger.store.writer import Log, create_log
 from pingyao.platform import outbox
 from pingyao.platform.db import open_engine

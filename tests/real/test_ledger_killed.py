@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from pingyao.kernel.errors import PingyaoError
+from pingyao.ledger.national import append_head
 from pingyao.ledger.store import seen
 from pingyao.ledger.store.fsck import fsck
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
 
-from logs import KINDS, entries, new_log, open_log, publish
+from logs import KINDS, entries, new_log, open_log, publish, signers
 
 TRIALS = 200
 # The whole number takes minutes: PINGYAO_TRIALS=200.
@@ -50,11 +51,14 @@ def test_every_flipped_byte_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with open_log(folder, KINDS) as log:
         for i in range(0, 600, 60):
             log.append(entries(i, 60))
+        append_head(log, signers(KINDS)[-1][1])
+        log.append(entries(600, 60))
         publish(log)
     assert not fsck(folder, mark).findings
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
     files.append(mark / "head")
     names = {p.name for p in files}
+    assert {"sm3/head", "sm3/level-1"} <= {f"{p.parent.name}/{p.name}" for p in files}
     assert {"policy", "readers", "policy.sealed"} <= names
     assert {"entries", "checkpoint", "resume.json", "level-0", "level-1", "positions"} <= names
     draw = random.Random(11)

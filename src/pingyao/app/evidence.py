@@ -214,7 +214,7 @@ def fsck(
     """通读账本：由条目重算每一个字节，与树、检查点、签名、策略逐一比对；只读不改，有不符即以退出码 5 结束。"""
     from pingyao.ledger.cli import fsck as check
     from pingyao.ledger.rows import check_rows
-    from pingyao.ledger.store.fsck import Finding
+    from pingyao.ledger.store.compared import Finding
 
     def look() -> list[Finding]:
         private = _own_reader(open_store(keystore), key)

@@ -12,6 +12,6 @@ app.command("pingyao.ledger.serving:restore", name="restore", help="从镜像方
 app.command("pingyao.ledger.serving:monitor", name="monitor", help="比较各方所见，发现分叉即报警")
 app.command("pingyao.app.evidence:pack", name="pack", help="出具存证证明：PDF、证明文件与核验方法")
 app.command("pingyao.ledger.serving:timestamp", name="timestamp", help="为当前检查点取得时间戳")
-app.command("pingyao.ledger.serving:national", name="sm3", help="国密树头：签署或核验")
+app.command("pingyao.ledger.national_cli:national", name="sm3", help="国密树：签署、核验、取证")
 app.command("pingyao.ledger.rotating:rotate_key", name="rotate", help="轮换签名密钥，登记在账本中")
 app.command("pingyao.ledger.rotating:trust", name="trust", help="凭轮换的证明离线换用新公钥")

@@ -15,7 +15,7 @@ from pingyao.ledger.formats.documents import RECORDED, Facts
 from pingyao.ledger.formats.opening import read_event
 from pingyao.ledger.rules.sealing import check_kept, digest_readers, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
-from pingyao.ledger.store.fsck import Finding
+from pingyao.ledger.store.compared import Finding
 from pingyao.ledger.store.reader import LogFiles, open_reader
 from pingyao.platform import outbox
 

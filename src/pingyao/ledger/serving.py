@@ -306,45 +306,6 @@ def timestamp(
     print(f"{published[0].size:,} 条的检查点已加盖时间戳：{path}")
 
 
-def national(
-    folder: Annotated[Path, Parameter(help="账本目录")],
-    /,
-    *,
-    check: Annotated[bool, Parameter(help="只核验已有的国密树头", negative="")] = False,
-    key: Annotated[str, Parameter(help="账本密钥在密钥库中的名称")] = "ledger",
-    keystore: Keystore = None,
-) -> None:
-    """以 SM3 重建全部条目的树，由账本的 SM2 密钥签署树头并写入账本；或核验已写入的各个树头。"""
-    from pingyao.ledger.cosigning import open_log, publish
-    from pingyao.ledger.keys import open_store, own_keys
-    from pingyao.ledger.national import append_head, check_heads
-    from pingyao.ledger.store.mark import default_mark
-    from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
-
-    policy = read_policy(folder)
-    if check:
-        published = read_checkpoint(folder, policy)
-        reader = open_reader(folder)
-        try:
-            count = check_heads(reader, published[0].size if published else 0, policy)
-        finally:
-            reader.close()
-        print(f"{count:,} 个国密树头全部相符")
-        return
-    keys = own_keys(open_store(keystore), key, policy)
-    signer = next((s for k, s in keys if k.algorithm == Algorithm.SM2), None)
-    if signer is None:
-        raise Invalid(
-            "ledger.no_sm2",
-            "账本没有 SM2 密钥",
-            "请在 init 时加上 --algorithm sm2（与 ed25519 并用）",
-        )
-    with open_log(folder, keys, default_mark(policy.logs[0].name)) as (log, cosigning):
-        index = append_head(log, signer)
-        publish(log, cosigning)
-    print(f"国密树头已签署，写为第 {index:,} 条")
-
-
 _ALARMS = {
     "split": "日志给各方看的不是同一棵树",
     "witness_rolled_back": "见证方退回到更小的树",
