@@ -9,9 +9,9 @@ from typing import Annotated
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cyclopts import Parameter
 
+from pingyao.app.entitled import public_half, reader_key
 from pingyao.app.opening import Db, open_catalogue
 from pingyao.kernel.errors import Invalid, NotFound, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
@@ -24,13 +24,16 @@ from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.reader import read_policy
 from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
-from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.settings import load_settings
 from pingyao.platform.term import safe
 
 Ledger = Annotated[Path | None, Parameter(help="账本目录；默认取 PINGYAO_LEDGER")]
 Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
 Key = Annotated[str, Parameter(help="账本密钥在密钥库中的名称")]
+Reader = Annotated[
+    str | None,
+    Parameter(help="以 readers 文件中哪一方的名义解读；默认为账本自己，另给时以 --key 指明其密钥"),
+]
 
 
 def note(engine: sa.Engine, kind: str, subject: str, body: dict[str, object]) -> None:
@@ -82,20 +85,12 @@ def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> 
     origin = policy.logs[0].name
     readers = read_readers(folder)
     if not readers:
-        readers = {origin: _own_reader(store, key, create=True).public_key()}
+        readers = {origin: public_half(reader_key(store, key, make="x25519"))}
         write_readers(folder, readers)
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
         moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
         publish(log, cosigning)
     return moved
-
-
-def _own_reader(store: KeyStore, key: str, *, create: bool = False) -> X25519PrivateKey:
-    name = f"{key}.x25519"
-    if create and not any(i.name == name for i in store.infos()):
-        secret = X25519PrivateKey.generate().private_bytes_raw()
-        store.create(name, "opaque", purpose="ledger reader", secret=secret)
-    return X25519PrivateKey.from_private_bytes(store.get(name).secret)
 
 
 def _folder(given: Path | None) -> Path:
@@ -121,6 +116,7 @@ def verify(
     db: Db = None,
     keystore: Keystore = None,
     key: Key = "ledger",
+    reader: Reader = None,
     json: Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")] = False,
 ) -> None:
     """核验一份报告、工作簿或数据集是否就是存证的那一份、由谁何时登记；不符即说明何处被改动，以退出码 5 结束。"""
@@ -131,10 +127,10 @@ def verify(
         evidence.check_document(proven, _document(file, table))
     else:
         folder, document = _folder(ledger), _document(file, table)
-        private = _own_reader(open_store(keystore), key)
+        private = reader_key(open_store(keystore), key)
         with open_catalogue(db).connect() as connection:
-            origin = read_policy(folder).logs[0].name
-            proven = evidence.find_recorded(connection, folder, document, origin, private)
+            name = reader or read_policy(folder).logs[0].name
+            proven = evidence.find_recorded(connection, folder, document, name, private)
     _show(table or Path(file).name, proven, json=json)
 
 
@@ -217,7 +213,7 @@ def fsck(
     from pingyao.ledger.store.compared import Finding
 
     def look() -> list[Finding]:
-        private = _own_reader(open_store(keystore), key)
+        private = reader_key(open_store(keystore), key)
         origin = read_policy(folder).logs[0].name
         with open_catalogue(db).connect() as connection:
             member = load_settings().member or origin
@@ -236,6 +232,7 @@ def pack(
     db: Db = None,
     keystore: Keystore = None,
     key: Key = "ledger",
+    reader: Reader = None,
 ) -> None:
     """出具存证证明：PDF 说明、证明文件与信任策略，可提交法庭或监管，任何人可离线核验。"""
     from pingyao.ledger import timestamps
@@ -243,10 +240,10 @@ def pack(
     from pingyao.ledger.pack import write_pack
 
     folder = _folder(ledger)
-    private = _own_reader(open_store(keystore), key)
+    private = reader_key(open_store(keystore), key)
     with open_catalogue(db).connect() as connection:
-        origin = read_policy(folder).logs[0].name
-        proven = evidence.prove(connection, folder, number, origin, private)
+        name = reader or read_policy(folder).logs[0].name
+        proven = evidence.prove(connection, folder, number, name, private)
     token = timestamps.kept(folder, proven.head.size)
     if token is not None and tsa_root is not None:
         text = parse_note(proven.proof.checkpoint).text.encode()

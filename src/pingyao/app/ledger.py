@@ -10,6 +10,7 @@ app.command("pingyao.ledger.serving:witness", name="witness", help="见证方：
 app.command("pingyao.ledger.serving:mirror", name="mirror", help="镜像方：新建与运行")
 app.command("pingyao.ledger.serving:restore", name="restore", help="从镜像方恢复丢失的账本")
 app.command("pingyao.ledger.serving:monitor", name="monitor", help="比较各方所见，发现分叉即报警")
+app.command("pingyao.app.entitled:reader", name="reader", help="为有权解读存证的一方生成密钥")
 app.command("pingyao.app.evidence:pack", name="pack", help="出具存证证明：PDF、证明文件与核验方法")
 app.command("pingyao.ledger.serving:timestamp", name="timestamp", help="为当前检查点取得时间戳")
 app.command("pingyao.ledger.national_cli:national", name="sm3", help="国密树：签署、核验、取证")

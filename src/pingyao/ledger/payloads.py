@@ -13,12 +13,20 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from pingyao.kernel.errors import NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import Document, Part
-from pingyao.ledger.rules.sealing import Opening, digest_readers, seal, unseal, unwrap, wrap_for
+from pingyao.ledger.rules.sealing import (
+    Opening,
+    PrivateKey,
+    PublicKey,
+    digest_readers,
+    seal,
+    unseal,
+    unwrap,
+    wrap_for,
+)
 from pingyao.platform import outbox
 
 metadata = sa.MetaData()
@@ -80,7 +88,7 @@ def drain(
     engine: sa.Engine,
     append: Append,
     member: str,
-    recipients: Mapping[str, X25519PublicKey],
+    recipients: Mapping[str, PublicKey],
 ) -> int:
     """Moves every event that waits into the log, each exactly once.
 
@@ -99,7 +107,7 @@ def drain(
     return moved
 
 
-def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicKey]) -> int:
+def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, PublicKey]) -> int:
     batch, key = secrets.token_hex(16), secrets.token_bytes(32)
     at = datetime.now(UTC)
     with engine.begin() as db:
@@ -205,7 +213,7 @@ def at_position(db: sa.Connection, position: int) -> Payload | None:
 
 
 def open_payload(
-    db: sa.Connection, payload: Payload, recipient: str, private: X25519PrivateKey
+    db: sa.Connection, payload: Payload, recipient: str, private: PrivateKey
 ) -> Opening:
     """Opens a sealed event with a recipient's key.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy.exc import DBAPIError
 
 from pingyao.kernel.errors import IntegrityBroken, PingyaoError
@@ -13,7 +12,7 @@ from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import payloads
 from pingyao.ledger.formats.documents import RECORDED, Facts
 from pingyao.ledger.formats.opening import read_event
-from pingyao.ledger.rules.sealing import check_kept, digest_readers, read_entry
+from pingyao.ledger.rules.sealing import PrivateKey, check_kept, digest_readers, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.ledger.store.compared import Finding
 from pingyao.ledger.store.reader import LogFiles, open_reader
@@ -23,7 +22,7 @@ _STEP = 4_096
 
 
 def check_rows(
-    db: sa.Connection, folder: Path, reader: str, private: X25519PrivateKey, member: str
+    db: sa.Connection, folder: Path, reader: str, private: PrivateKey, member: str
 ) -> list[Finding]:
     """Reads every row of the ledger's tables and says which does not follow from the log.
 
@@ -43,7 +42,7 @@ def check_rows(
 
 
 def _compare(
-    db: sa.Connection, folder: Path, reader: str, private: X25519PrivateKey, member: str
+    db: sa.Connection, folder: Path, reader: str, private: PrivateKey, member: str
 ) -> list[Finding]:
     found = [Finding("数据库", each) for each in _unsound(db)]
     found += [Finding(f"evidence_outbox {k}", "待存证的事项被改动") for k in outbox.altered(db)]

@@ -3,7 +3,8 @@
 `cryptography` offers no SM2, and the wheels that do embed libraries no longer maintained. The OpenSSL of
 the operating system is kept by its vendor and exists for every processor the product runs on.
 
-Cites: GB/T 32918.2-2016 (signature), GB/T 35276-2017 (identity and DER form of signatures).
+Cites: GB/T 32918.2-2016 (signature), GB/T 32918.4-2016 (encryption), GB/T 35276-2017 (identity, DER form of
+signatures and ciphertexts).
 """
 
 import ctypes
@@ -33,6 +34,10 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_PKEY_free": (None, (c_void_p,)),
     "EVP_PKEY_CTX_new": (c_void_p, (c_void_p, c_void_p)),
     "EVP_PKEY_CTX_free": (None, (c_void_p,)),
+    "EVP_PKEY_encrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_encrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
+    "EVP_PKEY_decrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_decrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "EVP_PKEY_CTX_set1_id": (c_int, (c_void_p, c_char_p, c_size_t)),
     "EVP_MD_CTX_new": (c_void_p, ()),
     "EVP_MD_CTX_free": (None, (c_void_p,)),
@@ -134,6 +139,73 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
         library.ERR_clear_error()
         if found != 1:
             raise ValueError("signature does not match")
+
+
+class Sm2PublicKey:
+    """A key to encrypt for.
+
+    Raises:
+        ValueError: the point is not on the curve.
+    """
+
+    def __init__(self, point: bytes) -> None:
+        if len(point) != 65:
+            raise ValueError("no uncompressed point")
+        self.point = point
+        self._key = _Key("d2i_PUBKEY", _SPKI + point)
+
+    def encrypt(self, message: bytes) -> bytes:
+        """Encrypts something short, such as a key; SM2Cipher in DER."""
+        return _crypt("encrypt", self._key.handle, message)
+
+
+class Sm2PrivateKey:
+    """A key to decrypt with.
+
+    Raises:
+        Invalid: the scalar is outside 1 … n-2.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self.public_key = Sm2PublicKey(Sm2Signer(secret).public_key)
+        self._key = _Key("d2i_AutoPrivateKey", _PKCS8 + secret)
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Decrypts.
+
+        Raises:
+            ValueError: it was encrypted for another key, or changed.
+        """
+        if not _is_one_value(sealed):  # the library would pass over what follows
+            raise ValueError("no SM2 ciphertext")
+        return _crypt("decrypt", self._key.handle, sealed)
+
+
+def _is_one_value(der: bytes) -> bool:
+    """Tells whether this is one value of DER and nothing after it."""
+    if len(der) < 2:
+        return False
+    more = der[1] & 0x7F if der[1] & 0x80 else 0
+    length = int.from_bytes(der[2 : 2 + more]) if more else der[1]
+    return len(der) == 2 + more + length
+
+
+def _crypt(how: str, key: int, data: bytes) -> bytes:
+    library = _library()
+    context = library.EVP_PKEY_CTX_new(key, None)
+    try:
+        if not context or getattr(library, f"EVP_PKEY_{how}_init")(context) != 1:
+            raise _failed()
+        run, length = getattr(library, f"EVP_PKEY_{how}"), c_size_t(0)
+        if run(context, None, byref(length), data, len(data)) != 1:
+            raise ValueError("no SM2 ciphertext")
+        out = ctypes.create_string_buffer(length.value)
+        if run(context, out, byref(length), data, len(data)) != 1:
+            raise ValueError("not for this key, or changed")
+        return out.raw[: length.value]
+    finally:
+        library.ERR_clear_error()
+        library.EVP_PKEY_CTX_free(context)
 
 
 @contextmanager
