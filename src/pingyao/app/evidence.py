@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import sqlalchemy as sa
 from cyclopts import Parameter
+from sqlalchemy.exc import DBAPIError
 
 from pingyao.app.entitled import public_half, reader_key
 from pingyao.app.opening import Db, open_catalogue
@@ -24,6 +25,7 @@ from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.reader import read_policy
 from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
+from pingyao.platform.db import explain
 from pingyao.platform.settings import load_settings
 from pingyao.platform.term import safe
 
@@ -88,7 +90,10 @@ def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> 
         readers = {origin: public_half(reader_key(store, key, make="x25519"))}
         write_readers(folder, readers)
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
-        moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+        try:
+            moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+        except DBAPIError as error:
+            raise explain(error) from None
         publish(log, cosigning)
     return moved
 

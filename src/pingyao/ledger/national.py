@@ -36,7 +36,7 @@ from pingyao.ledger.rules.tree import (
     perfect_ranges,
     sm3,
 )
-from pingyao.ledger.store.entries import disk_failed
+from pingyao.ledger.store.entries import disk_explained
 from pingyao.ledger.store.hashes import TreeFiles
 from pingyao.ledger.store.reader import LogFiles
 from pingyao.ledger.store.sm3_check import FOLDER, LAST
@@ -90,7 +90,7 @@ def append_head(log: Log, signer: Signer) -> int:
     if not size:
         raise Unsupported("ledger.sm3_empty", "账本还没有条目，无从签署国密树头", "请先追加条目")
     before = last_head(log, log.policy)
-    try:
+    with disk_explained():
         with closing(TreeFiles(log.folder / FOLDER, writable=True, hasher=sm3)) as tree:
             _take_up(tree, before[1] if before else None)
             _advance(log, tree, size)
@@ -102,8 +102,6 @@ def append_head(log: Log, signer: Signer) -> int:
         note = format_note(Note(text, (sign(text, log.origin, SM2, signer),)))
         (index,) = log.append([format_head(note)])
         write_atomically(log.folder / FOLDER / LAST, format_last(Last(index, size)))
-    except OSError:
-        raise disk_failed() from None
     return index
 
 
