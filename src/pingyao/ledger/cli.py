@@ -53,10 +53,13 @@ def init(
     algorithm: Annotated[
         tuple[Algorithm, ...], Parameter(help="签名算法，可重复给出；须含 ed25519")
     ] = (Algorithm.ED25519,),
+    device: Annotated[
+        bool, Parameter(help="Ed25519 密钥在 PKCS#11 设备中生成，永不离开", negative="")
+    ] = False,
     key: Key = "ledger",
     keystore: Keystore = None,
 ) -> None:
-    """新建账本：在密钥库中生成签名密钥，写出信任策略（policy 文件）。
+    """新建账本：在密钥库或设备中生成签名密钥，写出信任策略（policy 文件）。
 
     policy 文件即交给核验方的信任依据；其中加入 witness、group、quorum 行后，检查点须经见证方联署才发布。
     """
@@ -65,7 +68,8 @@ def init(
 
     if folder.exists() and any(folder.iterdir()):
         raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
-    keys = make_keys(open_store(keystore, create=True), key, algorithm, origin)
+    on_device = (Algorithm.ED25519,) if device else ()
+    keys = make_keys(open_store(keystore, create=True), key, algorithm, origin, on_device)
     create_log(folder, format_policy(Policy(keys, {}, {}, "none")))
     print(f"已新建账本 {safe(origin)}")
     for each in keys:
