@@ -32,7 +32,18 @@ MEMBER = "bank.example"
 FLIPS = 1000
 # A row's number is its place in the order and nothing that is proved.
 TABLES = {
-    "ledger_payload": ("key", "kind", "entry", "cipher", "wrapped", "wrapping", "position"),
+    "ledger_payload": (
+        "key",
+        "kind",
+        "at",
+        "actor",
+        "subject",
+        "entry",
+        "cipher",
+        "wrapped",
+        "wrapping",
+        "position",
+    ),
     "ledger_wrapping": ("id", "recipient", "wrapped"),
     "ledger_document": ("key", "sha256", "name", "parts"),
     "evidence_outbox": ("key", "event"),
@@ -187,6 +198,8 @@ def test_what_is_lost_or_put_in_is_found(place: Path, tmp_path: Path) -> None:
     for statement in (
         "DELETE FROM ledger_wrapping WHERE recipient = 'centre'",
         "DELETE FROM ledger_document",
+        "UPDATE ledger_payload SET at = NULL WHERE id = 2",
+        "UPDATE ledger_payload SET subject = NULL WHERE id = 2",
         "DELETE FROM ledger_payload WHERE id = 2",
         "DELETE FROM ledger_payload WHERE position IS NOT NULL",
         "INSERT INTO ledger_document SELECT 'x', sha256, name, parts FROM ledger_document LIMIT 1",

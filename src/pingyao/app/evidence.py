@@ -92,6 +92,7 @@ def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> 
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
         try:
             moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+            payloads.describe(engine, origin, reader_key(store, key))
         except DBAPIError as error:
             raise explain(error) from None
         publish(log, cosigning)

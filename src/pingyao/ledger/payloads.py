@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pingyao.kernel.errors import NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import Document, Part
+from pingyao.ledger.formats.opening import read_event
 from pingyao.ledger.rules.sealing import (
     Opening,
     PrivateKey,
@@ -47,7 +48,11 @@ payloads = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key", sa.String(32), nullable=False, unique=True),
-    sa.Column("kind", sa.String(128), nullable=False),
+    # What it is about, as is searched for; empty once the event has been erased.
+    sa.Column("kind", sa.String(128), nullable=False, index=True),
+    sa.Column("at", sa.String(32), index=True),
+    sa.Column("actor", sa.Text),
+    sa.Column("subject", sa.Text),
     sa.Column("entry", sa.LargeBinary, nullable=False),
     sa.Column("cipher", sa.LargeBinary, nullable=False),
     # None once the event has been erased.
@@ -66,17 +71,31 @@ documents = sa.Table(
 )
 
 
+class About(msgspec.Struct, frozen=True):
+    """What an event is about, as the table of sealed events says in clear.
+
+    Attributes:
+        at: UTC, ISO 8601; None for what was sealed before this was kept, until the next drain.
+    """
+
+    kind: str = ""
+    at: str | None = ""
+    actor: str | None = ""
+    subject: str | None = ""
+
+
 class Payload(msgspec.Struct, frozen=True):
     """A sealed event as it is kept.
 
     Attributes:
+        about: what of it can be searched for; empty once erased.
         entry: what the log holds, or will hold.
         wrapped: the event's key; None once erased.
         position: its index in the log; None until it is there.
     """
 
     key: str
-    kind: str
+    about: About
     entry: bytes
     cipher: bytes
     wrapped: bytes | None
@@ -122,7 +141,9 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, PublicKey]) -
             rows.append(
                 {
                     "key": each.key,
-                    "kind": msgspec.json.decode(each.event, type=EvidenceEvent).kind,
+                    **msgspec.structs.asdict(
+                        about(msgspec.json.decode(each.event, type=EvidenceEvent))
+                    ),
                     "entry": sealed.entry,
                     "cipher": sealed.cipher,
                     "wrapped": sealed.wrapped,
@@ -138,6 +159,33 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, PublicKey]) -
     return len(events)
 
 
+def about(event: EvidenceEvent) -> About:
+    """Says what an event is about."""
+    at = event.occurred_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return About(event.kind, at, event.actor, event.subject)
+
+
+def describe(engine: sa.Engine, recipient: str, private: PrivateKey) -> int:
+    """Fills in what was sealed before it could be searched for; returns how many events that were.
+
+    Raises:
+        NotPermitted: they were not sealed for this recipient.
+        IntegrityBroken: what is kept does not fit its entry.
+    """
+    query = sa.select(payloads).where(payloads.c.at.is_(None), payloads.c.wrapped.is_not(None))
+    done = 0
+    while True:
+        with engine.begin() as db:
+            found = [p for row in db.execute(query.limit(BATCH)) if (p := _payload(row))]
+            if not found:
+                return done
+            for each in found:
+                event = read_event(open_payload(db, each, recipient, private))
+                values = msgspec.structs.asdict(about(event))
+                db.execute(sa.update(payloads).where(payloads.c.key == each.key).values(values))
+        done += len(found)
+
+
 def _append(engine: sa.Engine, append: Append) -> int:
     moved = 0
     query = (
@@ -149,7 +197,7 @@ def _append(engine: sa.Engine, append: Append) -> int:
     noted = (
         sa.update(payloads)
         .where(payloads.c.key == sa.bindparam("noted"))
-        .values(position=sa.bindparam("at"))
+        .values(position=sa.bindparam("place"))
     )
     while True:
         with engine.connect() as db:
@@ -157,7 +205,7 @@ def _append(engine: sa.Engine, append: Append) -> int:
         if not found:
             return moved
         positions = append([bytes(row.entry) for row in found])
-        rows = [{"noted": r.key, "at": p} for r, p in zip(found, positions, strict=True)]
+        rows = [{"noted": r.key, "place": p} for r, p in zip(found, positions, strict=True)]
         with engine.begin() as db:
             db.execute(noted, rows)
         moved += len(rows)
@@ -247,7 +295,7 @@ def erase(db: sa.Connection, key: str) -> None:
     statement = (
         sa.update(payloads)
         .where(payloads.c.key == key, payloads.c.wrapped.is_not(None))
-        .values(wrapped=None, kind="")
+        .values(wrapped=None, **msgspec.structs.asdict(About()))
     )
     if db.execute(statement).rowcount != 1:
         raise NotFound("ledger.no_event", f"没有编号 {key[:40]} 且未销毁的存证", "请核对编号")
@@ -297,7 +345,7 @@ def _payload(row: Any) -> Payload | None:
         return None
     return Payload(
         row.key,
-        row.kind,
+        About(row.kind, row.at, row.actor, row.subject),
         bytes(row.entry),
         bytes(row.cipher),
         None if row.wrapped is None else bytes(row.wrapped),

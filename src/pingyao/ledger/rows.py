@@ -65,10 +65,12 @@ def _compare(
                 _check(log, size, payload, readers)
                 document = indexed.pop(payload.key, None)
                 if payload.wrapped is None:
-                    _same(payload.kind == "" and document is None, "已销毁者仍有所存")
+                    erased = payload.about == payloads.About() and document is None
+                    _same(erased, "已销毁者仍有所存")
                     continue
                 event = read_event(payloads.open_payload(db, payload, reader, private))
-                _same(event.kind == payload.kind, "事项类别与所封存的不同")
+                _same(payload.about.at is not None, "尚未编入检索；运行 drain 即补上")
+                _same(payload.about == payloads.about(event), "供检索的类别、时间等与所封存的不同")
                 _same(document == _indexed(event), "文件索引与所封存的事项不同")
             except PingyaoError as error:
                 found.append(Finding(f"ledger_payload {payload.key}", error.detail))

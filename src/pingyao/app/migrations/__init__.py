@@ -13,6 +13,7 @@ from pingyao.app.migrations import (
     v0006_protection,
     v0007_node,
     v0013_runs,
+    v0011_explorer,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -25,6 +26,7 @@ _STEPS = (
     v0006_protection.upgrade,
     v0007_node.upgrade,
     v0013_runs.upgrade,
+    v0011_explorer.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
