@@ -110,27 +110,49 @@ def _appending(log: Log, batch: int) -> Callable[[int], None]:
 
 
 def _grow(folder: Path, count: int, batch: int) -> list[Row]:
-    log = _open(folder)
-    part = count // 10
-    rates: list[tuple[float, float]] = []
+    log, part = _open(folder), count // 10
+    append = _appending(log, batch)
+    found: list[tuple[float, float, float]] = []
     for start in range(0, count, part):
-        steps = iter(range(start, start + part, batch))
-        wall, spent, _ = _timed(_appending(log, batch), steps)
-        rates.append((part / wall, part / spent))
+        bare: list[float] = []
+
+        def step(first: int, bare: list[float] = bare) -> None:
+            append(first)
+            if first // batch % 20 == 0:
+                bare.append(_bare(folder.with_name("bare"), first, batch))
+
+        wall, spent, each = _timed(step, iter(range(start, start + part, batch)))
+        ratio = each[len(each) // 2] / sorted(bare)[len(bare) // 2]
+        found.append((part / (wall - sum(bare)), part / spent, ratio))
     log.close()
-    (first_wall, first), (last_wall, last) = rates[0], rates[-1]
-    slowest_wall, slowest = min(w for w, _ in rates), min(c for _, c in rates)
+    told = [
+        f"{name}：首 {first:,.{digits}f}，末 {values[-1]:,.{digits}f}（{values[-1] / first - 1:+.0%}），"
+        f"最差 {worst:,.{digits}f}（{worst / first - 1:+.0%}）"
+        for name, values, pick, digits in (
+            ("条/CPU 秒", [f[1] for f in found], min, 0),
+            ("条/秒", [f[0] for f in found], min, 0),
+            ("每批用时为同时裸写同样字节并落盘的倍数", [f[2] for f in found], max, 2),
+        )
+        for first, worst in ((values[0], pick(values)),)
+    ]
     return [
         (
             f"{count:,} 条时的追加速度，各十分之一比首十分之一",
             _COMMAND,
             "相差 10% 以内",
-            f"每 CPU 秒：首 {first:,.0f}，末 {last:,.0f}（{last / first - 1:+.0%}），"
-            f"最慢 {slowest:,.0f}（{slowest / first - 1:+.0%}）；"
-            f"每秒：首 {first_wall:,.0f}，末 {last_wall:,.0f}（{last_wall / first_wall - 1:+.0%}），"
-            f"最慢 {slowest_wall:,.0f}（{slowest_wall / first_wall - 1:+.0%}），负载 {os.getloadavg()[0]:.1f}",
+            "；".join(told) + f"；负载 {os.getloadavg()[0]:.1f}",
         )
     ]
+
+
+def _bare(path: Path, first: int, count: int) -> float:
+    """Writes the same bytes to a file and waits for the disk: what the machine gives at that moment."""
+    data = b"".join(_entries(first, count))
+    at = time.perf_counter()
+    with path.open("ab", buffering=0) as file:
+        file.write(data)
+        os.fdatasync(file.fileno())
+    return time.perf_counter() - at
 
 
 def _reopen(folder: Path, count: int) -> list[Row]:
