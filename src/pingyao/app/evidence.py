@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +93,8 @@ def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> 
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
         try:
             moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
-            payloads.describe(engine, origin, reader_key(store, key))
+            with suppress(NotFound):  # the house need not be among the readers
+                payloads.describe(engine, origin, reader_key(store, key))
         except DBAPIError as error:
             raise explain(error) from None
         publish(log, cosigning)

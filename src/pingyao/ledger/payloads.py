@@ -8,13 +8,14 @@ the next run goes on with the very bytes it would have logged, and the log knows
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from pingyao.kernel.errors import NotFound, NotPermitted
+from pingyao.kernel.errors import NotFound, NotPermitted, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import Document, Part
 from pingyao.ledger.formats.opening import read_event
@@ -168,22 +169,24 @@ def about(event: EvidenceEvent) -> About:
 def describe(engine: sa.Engine, recipient: str, private: PrivateKey) -> int:
     """Fills in what was sealed before it could be searched for; returns how many events that were.
 
-    Raises:
-        NotPermitted: they were not sealed for this recipient.
-        IntegrityBroken: what is kept does not fit its entry.
+    What this recipient cannot open stays as it is; a check of the rows says why.
     """
-    query = sa.select(payloads).where(payloads.c.at.is_(None), payloads.c.wrapped.is_not(None))
-    done = 0
+    table, last, done = payloads.c, 0, 0
+    waiting = sa.select(payloads).where(table.at.is_(None), table.wrapped.is_not(None))
     while True:
         with engine.begin() as db:
-            found = [p for row in db.execute(query.limit(BATCH)) if (p := _payload(row))]
-            if not found:
+            query = waiting.where(table.id > last).order_by(table.id).limit(BATCH)
+            rows = db.execute(query).all()
+            if not rows:
                 return done
-            for each in found:
-                event = read_event(open_payload(db, each, recipient, private))
-                values = msgspec.structs.asdict(about(event))
-                db.execute(sa.update(payloads).where(payloads.c.key == each.key).values(values))
-        done += len(found)
+            for row in rows:
+                with suppress(PingyaoError):
+                    payload = _payload(row)
+                    event = read_event(open_payload(db, payload, recipient, private))
+                    values = msgspec.structs.asdict(about(event))
+                    db.execute(sa.update(payloads).where(table.id == row.id).values(values))
+                    done += 1
+            last = rows[-1].id
 
 
 def _append(engine: sa.Engine, append: Append) -> int:
@@ -217,10 +220,10 @@ def find(db: sa.Connection, key: str) -> Payload:
     Raises:
         NotFound: no such event has been sealed here.
     """
-    found = _payload(db.execute(sa.select(payloads).where(payloads.c.key == key)).first())
+    found = db.execute(sa.select(payloads).where(payloads.c.key == key)).first()
     if found is None:
         raise NotFound("ledger.no_event", f"没有编号 {key[:40]} 的存证", "请核对编号")
-    return found
+    return _payload(found)
 
 
 def everything(db: sa.Connection) -> Iterator[Payload]:
@@ -228,9 +231,7 @@ def everything(db: sa.Connection) -> Iterator[Payload]:
     rows = db.execution_options(yield_per=BATCH).execute(
         sa.select(payloads).order_by(payloads.c.id)
     )
-    for row in rows:
-        if (found := _payload(row)) is not None:
-            yield found
+    yield from map(_payload, rows)
 
 
 def readers_of(db: sa.Connection) -> dict[str, dict[str, bytes]]:
@@ -253,11 +254,6 @@ def is_sealed(db: sa.Connection, key: str) -> bool:
     """Tells whether an event has left the outbox."""
     query = sa.select(payloads.c.id).where(payloads.c.key == key)
     return db.execute(query).first() is not None
-
-
-def at_position(db: sa.Connection, position: int) -> Payload | None:
-    """Returns the sealed event at an index of the log, if it was sealed here."""
-    return _payload(db.execute(sa.select(payloads).where(payloads.c.position == position)).first())
 
 
 def open_payload(
@@ -340,9 +336,7 @@ def _in_order(db: sa.Connection, keys: sa.Select[tuple[str]]) -> list[str]:
     return sorted(found, key=lambda key: order.get(key, 1 << 62))
 
 
-def _payload(row: Any) -> Payload | None:
-    if row is None:
-        return None
+def _payload(row: Any) -> Payload:
     return Payload(
         row.key,
         About(row.kind, row.at, row.actor, row.subject),
