@@ -111,29 +111,17 @@ def _appending(log: Log, batch: int) -> Callable[[int], None]:
 
 def _grow(folder: Path, count: int, batch: int) -> list[Row]:
     log, part = _open(folder), count // 10
-    append = _appending(log, batch)
-    found: list[tuple[float, float, float]] = []
+    found: list[tuple[float, float]] = []
     for start in range(0, count, part):
-        bare: list[float] = []
-
-        def step(first: int, bare: list[float] = bare) -> None:
-            append(first)
-            if first // batch % 20 == 0:
-                bare.append(_bare(folder.with_name("bare"), first, batch))
-
-        wall, spent, each = _timed(step, iter(range(start, start + part, batch)))
-        ratio = each[len(each) // 2] / sorted(bare)[len(bare) // 2]
-        found.append((part / (wall - sum(bare)), part / spent, ratio))
+        steps = iter(range(start, start + part, batch))
+        wall, spent, _ = _timed(_appending(log, batch), steps)
+        found.append((part / spent, part / wall))
     log.close()
     told = [
-        f"{name}：首 {first:,.{digits}f}，末 {values[-1]:,.{digits}f}（{values[-1] / first - 1:+.0%}），"
-        f"最差 {worst:,.{digits}f}（{worst / first - 1:+.0%}）"
-        for name, values, pick, digits in (
-            ("条/CPU 秒", [f[1] for f in found], min, 0),
-            ("条/秒", [f[0] for f in found], min, 0),
-            ("每批用时为同时裸写同样字节并落盘的倍数", [f[2] for f in found], max, 2),
-        )
-        for first, worst in ((values[0], pick(values)),)
+        f"{name}：首 {first:,.0f}，末 {rates[-1]:,.0f}（{rates[-1] / first - 1:+.0%}），"
+        f"最低 {min(rates):,.0f}（{min(rates) / first - 1:+.0%}）"
+        for name, rates in zip(("条/CPU 秒", "条/秒"), zip(*found, strict=True), strict=True)
+        for first in rates[:1]
     ]
     return [
         (
@@ -143,16 +131,6 @@ def _grow(folder: Path, count: int, batch: int) -> list[Row]:
             "；".join(told) + f"；负载 {os.getloadavg()[0]:.1f}",
         )
     ]
-
-
-def _bare(path: Path, first: int, count: int) -> float:
-    """Writes the same bytes to a file and waits for the disk: what the machine gives at that moment."""
-    data = b"".join(_entries(first, count))
-    at = time.perf_counter()
-    with path.open("ab", buffering=0) as file:
-        file.write(data)
-        os.fdatasync(file.fileno())
-    return time.perf_counter() - at
 
 
 def _reopen(folder: Path, count: int) -> list[Row]:
