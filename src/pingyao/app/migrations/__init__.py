@@ -12,8 +12,8 @@ from pingyao.app.migrations import (
     v0005_lifecycle,
     v0006_protection,
     v0007_node,
-    v0013_runs,
     v0011_explorer,
+    v0013_runs,
 )
 from pingyao.kernel.errors import Conflict
 
