@@ -12,8 +12,8 @@ from pingyao.app.migrations import (
     v0005_lifecycle,
     v0006_protection,
     v0007_node,
-    v0011_explorer,
-    v0013_runs,
+    v0010_explorer,
+    v0011_runs,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -25,8 +25,8 @@ _STEPS = (
     v0005_lifecycle.upgrade,
     v0006_protection.upgrade,
     v0007_node.upgrade,
-    v0013_runs.upgrade,
-    v0011_explorer.upgrade,
+    v0010_explorer.upgrade,
+    v0011_runs.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
