@@ -104,6 +104,7 @@ def serve(
     from pingyao.classify.packs import load_book
     from pingyao.platform.asgi import listen
     from pingyao.platform.identity import store, totp
+    from pingyao.platform.patience import PatientProtocol
 
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("node.half_tls", "证书与私钥须同时给出", "请补上 --tls-cert 或 --tls-key")
@@ -138,7 +139,9 @@ def serve(
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
-            limit_concurrency=512,
+            limit_concurrency=2048,
+            http=PatientProtocol,
+            reset_contextvars=True,
             h11_max_incomplete_event_size=16 * 1024,
             ws="none",
             ssl_certfile=tls_cert,

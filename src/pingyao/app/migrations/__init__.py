@@ -12,6 +12,7 @@ from pingyao.app.migrations import (
     v0005_lifecycle,
     v0006_protection,
     v0007_node,
+    v0009_people,
     v0010_explorer,
     v0011_runs,
 )
@@ -25,6 +26,7 @@ _STEPS = (
     v0005_lifecycle.upgrade,
     v0006_protection.upgrade,
     v0007_node.upgrade,
+    v0009_people.upgrade,
     v0010_explorer.upgrade,
     v0011_runs.upgrade,
 )

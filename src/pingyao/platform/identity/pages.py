@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform import audit
 from pingyao.platform.identity import people, sessions, totp, trail
-from pingyao.platform.identity.http import SIGN_INS, Words, drop_cookie, set_cookie
+from pingyao.platform.identity.http import CHANGES, Words, drop_cookie, set_cookie
 from pingyao.platform.identity.model import Issued
 from pingyao.platform.policy import ROLES
 from pingyao.platform.web.admission import PUBLIC
@@ -40,7 +40,7 @@ def sign_in_page(node: AtNode, seat: InSeat) -> Response[str]:
     return render(node, seat, "sign_in.html.j2", here="", back="/sign-in", done="", problem=None)
 
 
-@post("/sign-in", action=PUBLIC, middleware=[SIGN_INS.middleware], sync_to_thread=True)
+@post("/sign-in", action=PUBLIC, signs_in=True, sync_to_thread=True)
 def sign_in(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     """Starts a session under a new token; the one before, if any, ends."""
     try:
@@ -168,32 +168,16 @@ def grant(number: RowNumber, data: Form, node: AtNode, seat: InSeat) -> Response
     return _people(node, seat, people.grant(node.engine, seat.actor, number, one(data, "role")))
 
 
-@post("/people/{number:int}/suspend", action="account.suspend", sync_to_thread=True)
-def suspend(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Stops an account."""
-    people.suspend(node.engine, seat.actor, number)
-    return go("/people?done=changed")
+def _changing(name: str) -> Any:
+    change, _ = CHANGES[name]
 
+    def route(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
+        change(node.engine, seat.actor, number)
+        return go("/people?done=changed")
 
-@post("/people/{number:int}/reset", action="account.reset", sync_to_thread=True)
-def reset(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Takes password and second factor away."""
-    people.reset(node.engine, seat.actor, number)
-    return go("/people?done=changed")
-
-
-@post("/people/{number:int}/revoke", action="account.revoke", sync_to_thread=True)
-def revoke(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Takes a role."""
-    people.revoke(node.engine, seat.actor, number)
-    return go("/people?done=changed")
-
-
-@post("/people/{number:int}/unlock", action="account.unlock", sync_to_thread=True)
-def unlock(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Ends a lock-out."""
-    people.unlock(node.engine, seat.actor, number)
-    return go("/people?done=changed")
+    route.__doc__ = change.__doc__
+    path = f"/people/{{number:int}}/{name}"
+    return post(path, action=f"account.{name}", sync_to_thread=True)(route)
 
 
 def _people(
@@ -293,10 +277,7 @@ router = Router(
         people_page,
         create,
         grant,
-        suspend,
-        reset,
-        revoke,
-        unlock,
+        *map(_changing, CHANGES),
         audit_page,
         audit_export,
     ],

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.identity import passwords, store
+from pingyao.platform.identity import overrides, passwords, store
 from pingyao.platform.identity.model import Account, Institution, Issued
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import ADMINISTRATORS, ROLES, Actor, require
@@ -75,7 +75,7 @@ def suspend(engine: sa.Engine, actor: Actor, number: int) -> Account:
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
         return {"state": "suspended", "password": ""}
 
     return _change(engine, actor, "account.suspend", number, "identity.account.suspended", change)
@@ -89,7 +89,8 @@ def reset(engine: sa.Engine, actor: Actor, number: int) -> Account:
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
+        store.forget_devices(db, number)
         return {"state": "waiting", "password": "", "totp": None, "totp_step": 0}
 
     return _change(engine, actor, "account.reset", number, "identity.account.reset", change)
@@ -128,7 +129,7 @@ def revoke(engine: sa.Engine, actor: Actor, number: int) -> Account:
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
         return {"role": "", "state": "suspended", "password": ""}
 
     return _change(engine, actor, "account.revoke", number, "identity.role.revoked", change)
@@ -170,6 +171,11 @@ def _change(
         store.update(db, number, **change(db, row))
         emit(db, [_event(kind, row.name, actor, at, {"held": row.role} | (body or {}))])
         return store.to_account(store.get(db, number))
+
+
+def _stop(db: sa.Connection, row: Any, actor: Actor) -> None:
+    store.stop(db, row.id)
+    overrides.end_all(db, row.id, actor.name)
 
 
 def _keep_one(db: sa.Connection, row: Any) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.identity import passwords, store, totp
+from pingyao.platform.identity import overrides, passwords, store, totp
 from pingyao.platform.identity.model import Session
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import Actor, require
@@ -230,7 +230,8 @@ def _session(db: sa.Connection, token: str, row: Any, now: int) -> Session:
     elif institution is not None and institution.second_factor and not row.totp_step:
         why = "second_factor"
     csrf = hashlib.sha256(b"csrf:" + token.encode()).hexdigest()
-    actor = Actor(row.id, row.name, row.role, not why)
+    lent = overrides.lent(db, row.id, row.role, now)
+    actor = Actor(row.id, row.name, row.role, not why, lent=lent)
     return Session(token, csrf, actor, row.person, why)
 
 

@@ -7,15 +7,18 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 from litestar.connection import ASGIConnection
+from litestar.exceptions import TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
 from pingyao.kernel.errors import NotPermitted
-from pingyao.platform.identity import sessions
+from pingyao.platform import outbox
+from pingyao.platform.identity import overrides, sessions, tokens
 from pingyao.platform.identity.model import Session
-from pingyao.platform.policy import require
+from pingyao.platform.policy import only_lent, require
 from pingyao.platform.web.node import COOKIE, LANGUAGES, THEMES, Node, Seat
 
 PUBLIC = "public"
+API = "/api/v1/"
 COOKIE_AGE = timedelta(seconds=sessions.WHOLE_SECONDS)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _Connection = ASGIConnection[Any, Any, Any, Any]
@@ -30,21 +33,51 @@ async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
         NotPermitted: whatever is missing.
     """
     node: Node = connection.app.state.node
-    action = handler.opt.get("action")
+    action: str = handler.opt.get("action", "")
     _check_host(connection, node)
-    token = connection.cookies.get(COOKIE, "")
     session: Session | None = None
-    if token and action != "health":
-        # A page that asks by itself how far something came is nobody at work.
-        touch = "x-by-itself" not in connection.headers
-        session = await to_thread.run_sync(sessions.resume, node.engine, token, touch)
+    if action != "health":
+        session = await _known(connection, node)
+    outbox.program.set(session.program if session else "")
     seat = look(connection, session)
     connection.state["seat"] = seat
-    if connection.scope.get("method") not in _SAFE:
+    _count(node, seat, handler.opt)
+    if connection.scope.get("method") not in _SAFE and not (session and session.program):
         _check_origin(connection, session)
     if action not in (PUBLIC, "health"):
         # Of what an act is done to only the domain knows; here it is asked whether the role may at all.
-        require(seat.actor, action or "")
+        require(seat.actor, action)
+        if only_lent(seat.actor, action):
+            path = connection.url.path
+            await to_thread.run_sync(overrides.note_use, node.engine, seat.actor, action, path)
+
+
+async def _known(connection: _Connection, node: Node) -> Session | None:
+    """Returns the session of the token a program shows, or of a browser's cookie.
+
+    A program's token opens the API alone; a cookie that comes along with it counts for nothing.
+    """
+    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and connection.url.path.startswith(API):
+        return await to_thread.run_sync(tokens.resume, node.engine, text.strip()[:200])
+    cookie = connection.cookies.get(COOKIE, "")
+    if not cookie:
+        return None
+    # A page that asks by itself how far something came is nobody at work.
+    touch = "x-by-itself" not in connection.headers
+    return await to_thread.run_sync(sessions.resume, node.engine, cookie, touch)
+
+
+def _count(node: Node, seat: Seat, opt: dict[str, Any]) -> None:
+    """Refuses who asks too often: people by account, so that a gateway's address is not one person."""
+    if opt.get("action") == "health" or opt.get("uncounted"):
+        return
+    limits, account = node.limits, seat.session and seat.session.actor.id
+    wait = limits.accounts.take(account) if account else limits.strangers.take(seat.address)
+    if opt.get("signs_in"):
+        wait = max(wait, limits.sign_ins.take(seat.address))
+    if wait:
+        raise TooManyRequestsException(headers={"retry-after": str(wait)})
 
 
 def look(connection: _Connection, session: Session | None) -> Seat:

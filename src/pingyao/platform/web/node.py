@@ -10,6 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 from pingyao.kernel.errors import NotPermitted
 from pingyao.platform.identity.model import Institution, Session
 from pingyao.platform.policy import Actor
+from pingyao.platform.web.limits import Limits
 
 COOKIE = "__Host-pingyao"
 LANGUAGES = ("zh", "en")
@@ -23,6 +24,7 @@ class Node(msgspec.Struct, frozen=True):
         key: what second factors are sealed with.
         hosts: the names it may be called by, in lower case; others are refused.
         version: of this program.
+        limits: how often who has asked.
     """
 
     engine: sa.Engine
@@ -30,6 +32,7 @@ class Node(msgspec.Struct, frozen=True):
     institution: Institution
     hosts: frozenset[str]
     version: str
+    limits: Limits = msgspec.field(default_factory=Limits)
 
 
 class Seat(msgspec.Struct, frozen=True):

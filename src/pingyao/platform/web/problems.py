@@ -52,7 +52,7 @@ def problem_of(error: Exception, language: str = "zh") -> Problem:
     """Says what went wrong; what nobody foresaw is named by its kind alone."""
     if isinstance(error, PingyaoError):
         status = next((s for kind, s in STATUS if isinstance(error, kind)), 500)
-        if error.code in ("identity.signed_out", "identity.refused"):
+        if error.code in ("identity.signed_out", "identity.refused", "identity.bad_token"):
             status = 401
         return _worded(
             type(error).__name__, status, error.code, error.detail, error.remedy, language
