@@ -68,11 +68,11 @@ def settle(engine: sa.Engine, name: str, once: str) -> None:
     sessions.sign_out(engine, session)
 
 
-def make(engine: sa.Engine) -> Tested:
+def make(engine: sa.Engine, hosts: frozenset[str] | set[str] = HOSTS) -> Tested:
     """Founds a node and fills every role."""
     tested = Tested(engine, None)
     launch = partial(tested.launched.append, "run")
-    tested.app = make_app(engine, KEY, INSTITUTION, BOOK, HOSTS, launch)
+    tested.app = make_app(engine, KEY, INSTITUTION, BOOK, frozenset(hosts), launch)
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
     for issued in people.found(engine, INSTITUTION, first, "root"):
         settle(engine, issued.account.name, issued.password)

@@ -73,6 +73,34 @@ class Session(msgspec.Struct, frozen=True):
     program: str = ""
 
 
+class SecondStep(msgspec.Struct, frozen=True):
+    """A sign-in half done: the second factor is still to be shown.
+
+    Attributes:
+        ticket: names this sign-in once, for two minutes.
+        options: what the browser asks the security key for, as JSON; empty where there is none.
+        code: whether a six-digit code will do.
+    """
+
+    ticket: str
+    options: str
+    code: bool = False
+
+
+class Passkey(msgspec.Struct, frozen=True):
+    """A security key or passkey of a person.
+
+    Attributes:
+        site: the node's name it was registered under and works for.
+    """
+
+    id: int
+    name: str
+    site: str
+    created_at: int
+    used_at: int
+
+
 class Token(msgspec.Struct, frozen=True):
     """What a program may act with for its owner.
 

@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform import audit
-from pingyao.platform.identity import people, sessions, totp, trail
+from pingyao.platform.identity import passkeys, people, sessions, totp, trail
 from pingyao.platform.identity.http import CHANGES, Words, drop_cookie, set_cookie
-from pingyao.platform.identity.model import Issued
+from pingyao.platform.identity.model import Issued, SecondStep, Session
 from pingyao.platform.policy import ROLES
 from pingyao.platform.web.admission import PUBLIC
 from pingyao.platform.web.node import (
@@ -44,26 +44,53 @@ def sign_in_page(node: AtNode, seat: InSeat) -> Response[str]:
 def sign_in(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     """Starts a session under a new token; the one before, if any, ends."""
     try:
-        session = sessions.sign_in(
+        begun = sessions.begin(
             node.engine,
             node.key,
             one(data, "name"),
             one(data, "password"),
             one(data, "code"),
             seat.address,
+            seat.site,
         )
     except PingyaoError as error:
-        problem = problem_of(error, seat.language)
-        return render(
-            node,
-            seat,
-            "sign_in.html.j2",
-            status=problem.status,
-            here="",
-            back="/sign-in",
-            done="",
-            problem=problem,
-        )
+        return _again(node, seat, error)
+    if isinstance(begun, SecondStep):
+        return second_step(node, seat, begun)
+    return _signed_in(node, seat, begun)
+
+
+@post("/sign-in/second", action=PUBLIC, signs_in=True, sync_to_thread=True)
+def sign_in_second(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Ends a sign-in by a security key or a code."""
+    ticket, shown = one(data, "ticket"), one(data, "shown")
+    try:
+        session = sessions.finish(node.engine, node.key, ticket, shown, seat.origin, seat.address)
+    except PingyaoError as error:
+        return _again(node, seat, error)
+    return _signed_in(node, seat, session)
+
+
+def second_step(node: Node, seat: Seat, step: SecondStep) -> Response[str]:
+    """Asks for the second factor."""
+    return render(node, seat, "second.html.j2", here="", back="/sign-in", done="", step=step)
+
+
+def _again(node: Node, seat: Seat, error: PingyaoError) -> Response[str]:
+    problem = problem_of(error, seat.language)
+    return render(
+        node,
+        seat,
+        "sign_in.html.j2",
+        status=problem.status,
+        here="",
+        back="/sign-in",
+        done="",
+        problem=problem,
+    )
+
+
+def _signed_in(node: Node, seat: Seat, session: Session) -> Redirect:
     if seat.session is not None:
         sessions.sign_out(node.engine, seat.session)
     response = go("/account" if session.why_unready else "/")
@@ -126,6 +153,35 @@ def second_factor(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     return _account(node, seat, error, secret=secret)
 
 
+@post("/account/passkeys/options", action="own.second_factor", sync_to_thread=True)
+def passkey_options(node: AtNode, seat: InSeat) -> Response[str]:
+    """Tells a browser what a new security key has to be."""
+    me, name = seat.signed_in, node.institution.name
+    options = passkeys.begin(node.engine, me.actor, me.person, seat.site, name)
+    return Response(options, media_type="application/json")
+
+
+@post("/account/passkeys", action="own.second_factor", sync_to_thread=True)
+def add_passkey(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Takes a new security key into use."""
+    name, credential = one(data, "name"), one(data, "credential")
+    try:
+        passkeys.register(node.engine, seat.actor, name, credential, seat.site, seat.origin)
+    except PingyaoError as error:
+        return _account(node, seat, error)
+    return go("/account?done=key_added")
+
+
+@post("/account/passkeys/{number:int}/remove", action="own.second_factor", sync_to_thread=True)
+def remove_passkey(number: RowNumber, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Takes a security key out of use."""
+    try:
+        passkeys.remove(node.engine, seat.actor, number)
+    except PingyaoError as error:
+        return _account(node, seat, error)
+    return go("/account?done=key_removed")
+
+
 def _account(
     node: Node, seat: Seat, error: PingyaoError | None = None, *, secret: str = "", done: str = ""
 ) -> Response[str]:
@@ -145,6 +201,7 @@ def _account(
         problem=problem,
         secret=secret,
         picture=picture,
+        keys=passkeys.listed(node.engine, me.actor),
         has_second=sessions.has_second_factor(node.engine, me),
     )
 
@@ -269,11 +326,15 @@ router = Router(
     route_handlers=[
         sign_in_page,
         sign_in,
+        sign_in_second,
         sign_out,
         prefer,
         account_page,
         change_password,
         second_factor,
+        passkey_options,
+        add_passkey,
+        remove_passkey,
         people_page,
         create,
         grant,

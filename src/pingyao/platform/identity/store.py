@@ -112,6 +112,10 @@ federated = sa.Table(
 )
 
 
+KEYED = sa.exists().where(passkeys.c.account == accounts.c.id).label("keyed")
+"""Whether an account has a passkey."""
+
+
 def to_account(row: Any) -> Account:
     """Returns a row as what may be shown of it."""
     return Account(
@@ -121,7 +125,7 @@ def to_account(row: Any) -> Account:
         role=row.role,
         state=row.state,
         must_change=row.must_change,
-        second_factor=row.totp_step > 0,
+        second_factor=row.totp_step > 0 or row.keyed,
         locked_until=row.locked_until,
         created_at=row.created_at,
     )
@@ -129,19 +133,19 @@ def to_account(row: Any) -> Account:
 
 def find(db: sa.Connection, name: str) -> Any:
     """Returns the row of a name, for change; None if there is none."""
-    query = sa.select(accounts).where(accounts.c.name == name).with_for_update()
+    query = sa.select(accounts, KEYED).where(accounts.c.name == name).with_for_update()
     return db.execute(query).one_or_none()
 
 
 def get(db: sa.Connection, number: int) -> Any:
     """Returns the row of a number, for change; None if there is none."""
-    query = sa.select(accounts).where(accounts.c.id == number).with_for_update()
+    query = sa.select(accounts, KEYED).where(accounts.c.id == number).with_for_update()
     return db.execute(query).one_or_none()
 
 
 def read_accounts(db: sa.Connection) -> list[Account]:
     """Returns all accounts by name."""
-    return [to_account(r) for r in db.execute(sa.select(accounts).order_by(accounts.c.name))]
+    return [to_account(r) for r in db.execute(sa.select(accounts, KEYED).order_by(accounts.c.name))]
 
 
 def insert(db: sa.Connection, **values: object) -> int:

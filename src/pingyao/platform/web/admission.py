@@ -90,6 +90,8 @@ def look(connection: _Connection, session: Session | None) -> Seat:
         language if language in LANGUAGES else "zh",
         theme if theme in THEMES else "auto",
         connection.client.host if connection.client else "",
+        _site(connection),
+        f"{connection.scope['scheme']}://{connection.headers.get('host', '')}",
     )
 
 
@@ -101,16 +103,19 @@ def seat_of(connection: _Connection) -> Seat:
 
 def _check_host(connection: _Connection, node: Node) -> None:
     # A name an attacker points at this machine (DNS rebinding) is none of ours.
-    try:
-        host = urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
-    except ValueError:
-        host = ""
-    if host not in node.hosts:
+    if _site(connection) not in node.hosts:
         raise NotPermitted(
             "web.bad_host",
             "本节点不以此名称提供服务",
             "请使用节点自己的地址，或以 --name 加上该名称",
         )
+
+
+def _site(connection: _Connection) -> str:
+    try:
+        return urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _check_origin(connection: _Connection, session: Session | None) -> None:

@@ -41,12 +41,16 @@ class Seat(msgspec.Struct, frozen=True):
     Attributes:
         session: None for a stranger.
         address: of the other end of the connection.
+        site: the name the node was called by, without the port.
+        origin: scheme, name and port it was called by.
     """
 
     session: Session | None
     language: str
     theme: str
     address: str
+    site: str = ""
+    origin: str = ""
 
     @property
     def signed_in(self) -> Session:
