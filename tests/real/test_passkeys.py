@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 
 @pytest.fixture
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Tested]:
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('node') / 'n.db'}", migrate)
+def node(tmp_path: Path, quick_passwords: None) -> Iterator[nodes.Tested]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'n.db'}", migrate)
     yield nodes.make(engine, hosts={"localhost"})
     engine.dispose()
 

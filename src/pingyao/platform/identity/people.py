@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pingyao.kernel.errors import Conflict, Invalid, NotFound
+from pingyao.kernel.errors import Conflict, Invalid, NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.identity import overrides, passwords, store
 from pingyao.platform.identity.model import Account, Institution, Issued
@@ -122,6 +122,44 @@ def grant(engine: sa.Engine, actor: Actor, number: int, role: str) -> Issued:
         engine, actor, "account.grant", number, "identity.role.granted", change, {"role": role}
     )
     return Issued(account, password)
+
+
+def recover(engine: sa.Engine, vouching: list[Actor], name: str) -> Issued:
+    """Gives an administrator who lost password or device a one-time password, her role unchanged.
+
+    The way for a role's only administrator, whom nobody can reset: the administrators of both other
+    roles vouch for her. So no one person, and nobody with the database alone, gains a role by it.
+
+    Raises:
+        NotPermitted: not both other roles vouch.
+        Conflict: the account is no administrator's that works.
+    """
+    password, at = passwords.make(), datetime.now(UTC)
+    kept = passwords.digest(password)
+    with engine.begin() as db:
+        row = store.find(db, name.strip().lower())
+        if row is None or row.role not in ADMINISTRATORS or row.state != "active":
+            raise Conflict(
+                "identity.not_recoverable",
+                "只能找回状态正常的管理员账号",
+                "其他账号请由系统管理员重置、安全管理员重新授权",
+            )
+        for actor in vouching:
+            require(actor, "account.vouch", row.id)
+        if {a.role for a in vouching} != {*ADMINISTRATORS} - {row.role}:
+            raise NotPermitted(
+                "identity.two_vouch", "须由另外两个角色的管理员共同作保", "请两人到场办理"
+            )
+        by = "、".join(sorted(a.name for a in vouching))
+        store.stop(db, row.id)
+        store.forget_devices(db, row.id)
+        overrides.end_all(db, row.id, by)
+        fresh: dict[str, object] = {"failures": 0, "locked_until": 0, "totp": None, "totp_step": 0}
+        now = {"password_at": int(at.timestamp()), "must_change": True, "password": kept}
+        store.update(db, row.id, **fresh | now)
+        body: dict[str, object] = {"vouched": sorted(a.name for a in vouching), "role": row.role}
+        emit(db, [EvidenceEvent("identity.account.recovered", row.name, by, at, body)])
+        return Issued(store.to_account(store.get(db, row.id)), password)
 
 
 def revoke(engine: sa.Engine, actor: Actor, number: int) -> Account:
