@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from pingyao.app.auditing import app as auditing
 from pingyao.app import node_sources
-from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.app.auditing import app as auditing
+from pingyao.app.opening import Db, Pack, open_catalogue, open_provider, packs
 from pingyao.app.recovering import Key, recover
 from pingyao.kernel.errors import Conflict, Invalid, NotYet, Unsupported
 from pingyao.platform.identity.model import Institution
@@ -145,6 +145,7 @@ def serve(
             load_book(packs(pack)),
             hosts,
             partial(launch, engine, path),
+            open_provider(),
         )
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
         config = uvicorn.Config(

@@ -28,9 +28,10 @@ from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import PingyaoError
 from pingyao.platform.db import explain
 from pingyao.platform.identity import http as identity_http
-from pingyao.platform.identity import lending_http, lending_pages
+from pingyao.platform.identity import lending_http, lending_pages, oidc_pages
 from pingyao.platform.identity import pages as identity_pages
 from pingyao.platform.identity.model import Institution
+from pingyao.platform.identity.oidc import Provider
 from pingyao.platform.policy import permits
 from pingyao.platform.web import answers
 from pingyao.platform.web.admission import API, PUBLIC, admit, seat_of
@@ -63,6 +64,7 @@ def make_app(
     book: RuleBook,
     hosts: frozenset[str],
     launch: Callable[[], object],
+    oidc: Provider | None = None,
 ) -> Litestar:
     """Returns the application of a node.
 
@@ -73,8 +75,9 @@ def make_app(
         book: the rules by which corrections are graded.
         hosts: the names it answers to.
         launch: starts what carries out the scans that wait.
+        oidc: the institution's own OpenID provider.
     """
-    node = Node(engine, key, institution, hosts, version("pingyao"))
+    node = Node(engine, key, institution, hosts, version("pingyao"), oidc=oidc)
     api = Router(
         API,
         before_request=answers.replay,
@@ -94,6 +97,7 @@ def make_app(
             runs_pages.router,
             identity_pages.router,
             lending_pages.router,
+            oidc_pages.router,
             front,
             api_page,
             asset,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform import audit
-from pingyao.platform.identity import passkeys, people, sessions, totp, trail
+from pingyao.platform.identity import oidc, passkeys, people, sessions, totp, trail
 from pingyao.platform.identity.http import CHANGES, Words, drop_cookie, set_cookie
 from pingyao.platform.identity.model import Issued, SecondStep, Session
 from pingyao.platform.policy import ROLES
@@ -54,7 +54,7 @@ def sign_in(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
             seat.site,
         )
     except PingyaoError as error:
-        return _again(node, seat, error)
+        return again(node, seat, error)
     if isinstance(begun, SecondStep):
         return second_step(node, seat, begun)
     return _signed_in(node, seat, begun)
@@ -67,7 +67,7 @@ def sign_in_second(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     try:
         session = sessions.finish(node.engine, node.key, ticket, shown, seat.origin, seat.address)
     except PingyaoError as error:
-        return _again(node, seat, error)
+        return again(node, seat, error)
     return _signed_in(node, seat, session)
 
 
@@ -76,7 +76,8 @@ def second_step(node: Node, seat: Seat, step: SecondStep) -> Response[str]:
     return render(node, seat, "second.html.j2", here="", back="/sign-in", done="", step=step)
 
 
-def _again(node: Node, seat: Seat, error: PingyaoError) -> Response[str]:
+def again(node: Node, seat: Seat, error: PingyaoError) -> Response[str]:
+    """Asks who it is once more, and says what was wrong."""
     problem = problem_of(error, seat.language)
     return render(
         node,
@@ -201,6 +202,7 @@ def _account(
         problem=problem,
         secret=secret,
         picture=picture,
+        linked=node.oidc is not None and oidc.linked(node.engine, me.actor.id),
         keys=passkeys.listed(node.engine, me.actor),
         has_second=sessions.has_second_factor(node.engine, me),
     )

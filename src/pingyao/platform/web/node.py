@@ -9,6 +9,7 @@ from litestar.params import PathParameter, QueryParameter
 
 from pingyao.kernel.errors import NotPermitted
 from pingyao.platform.identity.model import Institution, Session
+from pingyao.platform.identity.oidc import Provider
 from pingyao.platform.policy import Actor
 from pingyao.platform.web.limits import Limits
 
@@ -25,6 +26,7 @@ class Node(msgspec.Struct, frozen=True):
         hosts: the names it may be called by, in lower case; others are refused.
         version: of this program.
         limits: how often who has asked.
+        oidc: the institution's own OpenID provider; None without one.
     """
 
     engine: sa.Engine
@@ -33,6 +35,7 @@ class Node(msgspec.Struct, frozen=True):
     hosts: frozenset[str]
     version: str
     limits: Limits = msgspec.field(default_factory=Limits)
+    oidc: Provider | None = None
 
 
 class Seat(msgspec.Struct, frozen=True):
