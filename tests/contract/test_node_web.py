@@ -67,7 +67,14 @@ def test_the_roles_are_apart() -> None:
     """What the policies amount to, written out: a change there must be meant here too."""
     allowed = {r: {a for a in ACTIONS if permits(Actor(1, "x", r), a, None)} for r in ROLES}
     own = {a for a in ACTIONS if a.startswith("own.")}
-    reading = {"people.list", "catalogue.read", "audit.read", "audit.export", "override.list", "scan.read"}
+    reading = {
+        "people.list",
+        "catalogue.read",
+        "audit.read",
+        "audit.export",
+        "override.list",
+        "scan.read",
+    }
     second = {"override.list", "override.approve", "override.end"}
     assert allowed["system"] == own | second | {
         "account.vouch",
