@@ -27,6 +27,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with the least of memory and time: what it costs is not what is tested."""
+    from argon2 import PasswordHasher
+
+    from pingyao.platform.identity import passwords
+
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[servers.Server]:
     """A PostgreSQL server of this test process alone."""

@@ -70,12 +70,15 @@ def settle(engine: sa.Engine, name: str, once: str) -> None:
 
 
 def make(
-    engine: sa.Engine, institution: Institution = INSTITUTION, ring: Ring | None = None
+    engine: sa.Engine,
+    institution: Institution = INSTITUTION,
+    ring: Ring | None = None,
+    hosts: frozenset[str] | set[str] = HOSTS,
 ) -> Tested:
     """Founds a node and fills every role."""
     tested = Tested(engine, None)
     launch = partial(tested.launched.append, "run")
-    tested.app = make_app(engine, KEY, institution, BOOK, HOSTS, launch, ring)
+    tested.app = make_app(engine, KEY, institution, BOOK, frozenset(hosts), launch, ring)
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
     for issued in people.found(engine, institution, first, "root"):
         settle(engine, issued.account.name, issued.password)

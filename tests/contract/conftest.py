@@ -20,14 +20,3 @@ def catalogue_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     opened = open_engine(url, migrate)
     yield opened
     opened.dispose()
-
-
-@pytest.fixture
-def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2 with the least of memory and time: what it costs is not what is tested."""
-    from argon2 import PasswordHasher
-
-    from pingyao.platform.identity import passwords
-
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)

@@ -34,6 +34,7 @@ from pingyao.protect.formats.certificate import read_certificate, write_certific
 from pingyao.protect.formats.sealing import open_, seal
 from pingyao.protect.lifecycle_model import Case, Clock, Destruction, Export, Statement, Thing
 from pingyao.protect.lifecycle_packs import load_rules
+from pingyao.protect.model import Use
 from pingyao.protect.rules.cases import state
 
 RULES = load_rules()
@@ -351,40 +352,46 @@ def asked(engine: sa.Engine, hands: dict[str, Hand], body: Export = OUT) -> Case
     return request_export(engine, hands["甲"], body, RULES, leaves=True)
 
 
+def use_of(case: Case, **more: object) -> Use:
+    made = Use(case.id, (OUT.bound,), OUT.purpose, OUT.source)
+    return msgspec.structs.replace(made, **more)
+
+
 def test_an_approval_is_good_for_one_thing_once(engine: sa.Engine, hands: dict[str, Hand]) -> None:
     case = asked(engine, hands)
     assert isinstance(case.body, Export)
     assert case.body.roles == ("业务部门负责人", "数据安全管理员")
     with pytest.raises(NotYet):
-        require_approval(engine, case.id, bound=OUT.bound)
+        require_approval(engine, use_of(case))
     with pytest.raises(NotPermitted, match="没有登记"):
         act(engine, case.id, hands["乙"], "approve", {"role": "数据安全管理员"})
     act(engine, case.id, hands["乙"], "approve", {"role": "业务部门负责人"})
     with pytest.raises(NotPermitted, match="不需要或已有"):
         act(engine, case.id, hands["丙"], "approve", {"role": "业务部门负责人"})
     act(engine, case.id, hands["丙"], "approve", {"role": "数据安全管理员"})
-    assert (
-        require_approval(engine, case.id, bound=OUT.bound, recipient="甲行", rows=1000).rows == 1000
-    )
+    assert require_approval(engine, use_of(case, recipient="甲行", rows=1000)).rows == 1000
     for wrong in (
-        {"bound": "plan:" + "b" * 64},
-        {"bound": OUT.bound, "recipient": "乙行"},
-        {"bound": OUT.bound, "rows": 1001},
-        {"bound": OUT.bound, "today": TODAY + timedelta(6)},
-        {"bound": OUT.bound, "today": TODAY - timedelta(1)},
+        {"bound": ("plan:" + "b" * 64,)},
+        {"recipient": "乙行"},
+        {"source": "elsewhere"},
+        {"purpose": "testing"},
+        {"rows": 1001},
     ):
+        with pytest.raises(NotPermitted):
+            require_approval(engine, use_of(case, **wrong))
+    for days in (6, -1):
         with pytest.raises((NotPermitted, NotYet)):
-            require_approval(engine, case.id, **wrong)  # type: ignore[arg-type]
+            require_approval(engine, use_of(case), TODAY + timedelta(days))
     with engine.connect() as db:  # a run that fails after all leaves the approval as it was
-        consume_approval(db, case.id, bound=OUT.bound, actor="丁", rows=5)
+        consume_approval(db, use_of(case, rows=5), "丁")
         db.rollback()
     with engine.begin() as db:
-        consume_approval(db, case.id, bound=OUT.bound, actor="丁", rows=5)
+        consume_approval(db, use_of(case, rows=5), "丁")
     assert events(engine)[-1] == "protect.export.use"
     with pytest.raises(Conflict, match="使用过"):
-        require_approval(engine, case.id, bound=OUT.bound)
+        require_approval(engine, use_of(case))
     with pytest.raises(Conflict), engine.begin() as db:
-        consume_approval(db, case.id, bound=OUT.bound, actor="丁", rows=5)
+        consume_approval(db, use_of(case, rows=5), "丁")
     with pytest.raises(Conflict):
         act(engine, case.id, hands["乙"], "revoke")
 
@@ -397,12 +404,12 @@ def test_refused_and_revoked_exports_are_void(engine: sa.Engine, hands: dict[str
     act(engine, revoked.id, hands["乙"], "revoke", {"reason": "情况有变"})
     for case in (refused, revoked):
         with pytest.raises(NotPermitted):
-            require_approval(engine, case.id, bound=OUT.bound)
+            require_approval(engine, use_of(case))
     destroyed = acting.request_destruction(engine, hands["甲"], DESTRUCTION, RULES)
     with pytest.raises(NotPermitted):
-        require_approval(engine, destroyed.id, bound=OUT.bound)
+        require_approval(engine, use_of(destroyed))
     with pytest.raises(NotFound):
-        require_approval(engine, "EX-0", bound=OUT.bound)
+        require_approval(engine, msgspec.structs.replace(use_of(destroyed), number="EX-0"))
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pingyao.kernel.errors import IntegrityBroken, NotFound, NotPermitted
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import payloads
-from pingyao.ledger.rules.sealing import read_entry
+from pingyao.ledger.rules.sealing import digest_readers, read_entry
+from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
+from pingyao.platform.crypto.sm2 import Sm2PrivateKey, generate
 
 BANK = X25519PrivateKey.generate()
 CENTRE = X25519PrivateKey.generate()
@@ -110,9 +113,69 @@ def test_only_those_entitled_open_it(catalogue_engine: sa.Engine) -> None:
         payload = payloads.find(db, key)
         by_bank = payloads.open_payload(db, payload, "bank", BANK)
         assert by_bank == payloads.open_payload(db, payload, "centre", CENTRE)
-        for name, private in (("bank", CENTRE), ("other", BANK)):
+        for name, private in (
+            ("bank", CENTRE),
+            ("other", BANK),
+            ("bank", Sm2PrivateKey(b"1" * 32)),
+        ):
             with pytest.raises(NotPermitted):
                 payloads.open_payload(db, payload, name, private)
+
+
+def test_who_has_an_sm2_key_is_entitled_beside_the_others(catalogue_engine: sa.Engine) -> None:
+    log, private, other = MemoryLog(), Sm2PrivateKey(generate()), Sm2PrivateKey(generate())
+    (key,) = emit(catalogue_engine, 1)
+    payloads.drain(catalogue_engine, log, "bank", {**READERS, "pboc": private.public_key})
+    with catalogue_engine.connect() as db:
+        payload = payloads.find(db, key)
+        opened = payloads.open_payload(db, payload, "pboc", private)
+        assert opened == payloads.open_payload(db, payload, "bank", BANK)
+        for name, wrong in (
+            ("pboc", other),
+            ("pboc", BANK),
+            ("bank", private),
+            ("centre", private),
+        ):
+            with pytest.raises(NotPermitted):
+                payloads.open_payload(db, payload, name, wrong)
+        held = payloads.readers_of(db)[payload.wrapping]
+        assert digest_readers(held) == read_entry(payload.entry).cipher.readers
+    with catalogue_engine.begin() as db:
+        mine = payloads.wrappings.c.recipient == "pboc"
+        wrapped = bytearray(held["pboc"])
+        for at in range(0, len(wrapped), 5):
+            wrapped[at] ^= 1
+            db.execute(sa.update(payloads.wrappings).where(mine).values(wrapped=bytes(wrapped)))
+            with pytest.raises(NotPermitted):
+                payloads.open_payload(db, payload, "pboc", private)
+            wrapped[at] ^= 1
+    with catalogue_engine.begin() as db:
+        # A key of another length is no batch key, however well it was encrypted.
+        sealed = private.public_key.encrypt(b"k" * 16)
+        db.execute(sa.update(payloads.wrappings).where(mine).values(wrapped=sealed))
+        with pytest.raises(NotPermitted):
+            payloads.open_payload(db, payload, "pboc", private)
+
+
+def test_readers_are_read_as_they_were_written(tmp_path: Path) -> None:
+    readers = {"bank": BANK.public_key(), "pboc": Sm2PrivateKey(b"1" * 32).public_key}
+    write_readers(tmp_path, readers)
+    text = (tmp_path / "readers").read_text()
+    again = read_readers(tmp_path)
+    assert list(again) == ["bank", "pboc"]
+    write_readers(tmp_path, again)
+    assert (tmp_path / "readers").read_text() == text
+    line = text.splitlines()[1]
+    for wrong in (
+        line[:-8] + "AAAAAAA=",
+        line.replace(" B", " A", 1),
+        line[:-4],
+        line + " x",
+        line * 2,
+    ):
+        (tmp_path / "readers").write_text(wrong + "\n")
+        with pytest.raises(Invalid):
+            read_readers(tmp_path)
 
 
 def test_erased_is_gone_for_good_but_still_proved(catalogue_engine: sa.Engine) -> None:

@@ -1,7 +1,7 @@
 """A run of a plan against every kind of target: complete and clean, or as if nothing had been."""
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pingyao.app.example.generate import generate
 from pingyao.app.keeping import Recorder, StoredKeys
 from pingyao.app.migrations import migrate
-from pingyao.app.protection import Rescan, SourceReading, inventory_of, policy
+from pingyao.app.protection import Rescan, SourceReading, content, inventory_of, policy
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
@@ -25,7 +25,7 @@ from pingyao.platform.crypto.keys import Key, KeyInfo
 from pingyao.platform.db import open_engine
 from pingyao.platform.outbox import waiting
 from pingyao.protect import records as kept_records
-from pingyao.protect.model import Asset, Choice, Place, Plan, Purpose
+from pingyao.protect.model import Asset, Choice, Content, Inventory, Place, Plan, Purpose, Staged
 from pingyao.protect.ports import Reading, Vault
 from pingyao.protect.rules.policy import Policy
 from pingyao.protect.service import Refused, Run, make_plan, run
@@ -131,7 +131,7 @@ def test_scopes_cannot_be_joined(
     tokens: list[set[object]] = []
     for scope in ("甲", "乙"):
         target = tmp_path / scope
-        run(job(bank, str(target), plans["sharing"], rules, scope=scope))
+        run(job(bank, str(target), plans["sharing"], rules, scope=scope, approval="EX-1"))
         tokens.append(set(column(target, "card_info", "cust_no")))
     assert not tokens[0] & tokens[1]
 
@@ -140,7 +140,7 @@ def test_nothing_forbidden_is_shared(
     bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
 ) -> None:
     target = tmp_path / "out"
-    record, _ = run(job(bank, str(target), plans["sharing"], rules))
+    record, _ = run(job(bank, str(target), plans["sharing"], rules, approval="EX-1"))
     names = set(pq.read_schema(next(target.rglob("card_info.parquet"))).names)
     assert not names & {"cvv2", "pin_block", "expire_dt"}
     assert (
@@ -224,6 +224,30 @@ def test_postgresql_holds_the_same(
         assert schemas.fetchall() == []
 
 
+def test_mariadb_holds_the_same(
+    bank: Path,
+    plans: dict[Purpose, Plan],
+    rules: Policy,
+    tmp_path: Path,
+    mariadb_server: object,
+    mariadb_database: str,
+) -> None:
+    url = mariadb_server.url(mariadb_database)  # type: ignore[attr-defined]
+    record, _ = run(job(bank, url, plans["testing"], rules))
+    assert "@" not in record.target
+    run(job(bank, str(tmp_path / "out"), plans["testing"], rules))
+    reading = SourceReading(open_source(url))
+    there = {t: s for s, t, _ in reading.columns()}
+    assert len(there) == len(record.made)
+    asset = Asset(there["ecif_indv_base"], "ecif_indv_base", ())
+    got = [v for b in reading.batches(asset) for v in b.column("cust_no").to_pylist()]
+    assert sorted(got) == sorted(column(tmp_path / "out", "ecif_indv_base", "cust_no"))  # type: ignore[type-var]
+    with pytest.raises(Conflict) as refusal:
+        run(job(bank, url, plans["testing"], rules))
+    assert refusal.value.code == "protect.target_exists"
+    assert {t for _, t, _ in reading.columns()} == set(there)
+
+
 # --- refused, broken, changed: the target is untouched ------------------------------------------
 
 
@@ -237,6 +261,9 @@ class Bent:
 
     def columns(self) -> Iterator[tuple[str, str, Sequence[str]]]:
         return self._reading.columns()
+
+    def types(self, schema: str, table: str) -> Mapping[str, str]:
+        return self._reading.types(schema, table)
 
     def batches(self, asset: Asset) -> Iterator[pa.RecordBatch]:
         return self._bend(self._reading.batches(asset))
@@ -385,6 +412,22 @@ def test_a_source_that_changed_since_the_plan_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_type_that_changed_since_the_plan_is_refused(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
+) -> None:
+    plan = plans["testing"]
+    typed = next(n for n, c in enumerate(plan.choices) if c.field.declared_type)
+    was = plan.choices[typed]
+    field = msgspec.structs.replace(was.field, declared_type=was.field.declared_type + " other")
+    choices = [*plan.choices]
+    choices[typed] = msgspec.structs.replace(was, field=field)
+    old = msgspec.structs.replace(plan, choices=tuple(choices))
+    with pytest.raises(Conflict, match="改变类型") as refusal:
+        run(job(bank, str(tmp_path / "out"), old, rules))
+    assert refusal.value.code == "protect.columns_changed"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["out", "out.db", "out.parquet", "out.csv"])
 def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"mine")
@@ -459,6 +502,48 @@ def test_a_release_that_fails_leaves_no_evidence_of_one(
         run(made)
     assert kept(records) == ([], [])
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_rows_of_a_database_are_recorded(
+    bank: Path,
+    plans: dict[Purpose, Plan],
+    rules: Policy,
+    records: sa.Engine,
+    request: pytest.FixtureRequest,
+    kind: str,
+) -> None:
+    """Whoever reads the table again finds the digest recorded, until a cell is touched."""
+    database = request.getfixturevalue(f"{kind}_database")
+    url = request.getfixturevalue(f"{kind}_server").url(database)
+    record, event = run(job(bank, url, plans["testing"], rules, book=Recorder(records)))
+    assert all(m.sha256 and m.sm3 for m in record.made)
+    assert len(event.body["tables"]) == len(record.made)  # type: ignore[arg-type]
+    assert kept(records)[1].count("ledger.document.recorded") == len(record.made)
+    made = next(m for m in record.made if m.table == "ecif_indv_base")
+    _, found = content(url, "ecif_indv_base")
+    assert (found.rows, found.sha256, found.sm3) == (made.rows, made.sha256, made.sm3)
+    one = "update ecif_indv_base set cust_no = cust_no || 'x' where cust_no = (select max(cust_no) from ecif_indv_base)"  # fmt: skip
+    if kind == "mariadb":
+        one = "update ecif_indv_base set cust_no = concat(cust_no, 'x') limit 1"
+    request.getfixturevalue(f"run_{kind}")(database, one)
+    assert content(url, "ecif_indv_base")[1].sha256 != made.sha256
+
+
+def test_rows_that_do_not_arrive_stop_the_release(
+    bank: Path, plans: dict[Purpose, Plan], rules: Policy, tmp_path: Path
+) -> None:
+    def fewer(staged: Staged) -> Inventory:
+        seen = scanned(staged)
+        at = (staged.made[0].schema, staged.made[0].table)
+        return msgspec.structs.replace(seen, contents={at: Content(1, "00", "00")})
+
+    made = job(bank, str(tmp_path / "out.db"), plans["testing"], rules)
+    scanned = made.scanner
+    with pytest.raises(Conflict) as refusal:
+        run(msgspec.structs.replace(made, scanner=fewer))
+    assert refusal.value.code == "protect.rows_differ"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_record_nothing_is_released(

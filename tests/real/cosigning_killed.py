@@ -6,21 +6,18 @@ Prints what was checked as JSON.
 """
 
 import json
-import os
 import random
-import resource
-import select
-import signal
 import socket
 import sys
 import time
 import types
-from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn  # noqa: F401  # before the processes part, so that none of them loads it again
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from watched import Tell, Watched
 
 from pingyao.kernel.errors import Unavailable
 from pingyao.ledger import http as edge
@@ -46,29 +43,13 @@ def _entry(number: int) -> bytes:
     return b'{"event":%d,"pad":"%s"}' % (number, b"x" * (number * 7919 % 300))
 
 
-def _fork(run: Callable[[], None], room: int | None) -> int:
-    child = os.fork()
-    if child:
-        return child
-    try:
-        if room is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-        run()
-    finally:
-        os._exit(1)
-
-
 def _witness(folder: Path, number: int, listener: socket.socket, now: float) -> None:
     edge.time = types.SimpleNamespace(time=lambda: now)  # type: ignore[assignment]
     store = WitnessStore(folder / f"witness-{number}.db")
     make_server(edge.witness(LOGS, [cosigner(number)], store)).run(sockets=[listener])
 
 
-def _work(folder: Path, policy: Policy, start: int, seed: int, out: int) -> None:
-    def tell(*what: object) -> None:
-        os.write(out, json.dumps(what).encode() + b"\n")
-
+def _work(folder: Path, policy: Policy, start: int, seed: int, tell: Tell) -> None:
     draw, number = random.Random(seed), start
     try:
         with Cosigning(policy, seconds=1, patience=1) as asked:
@@ -87,27 +68,6 @@ def _work(folder: Path, policy: Policy, start: int, seed: int, out: int) -> None
                     number += count
     except Unavailable as error:
         tell("unavailable", error.code)
-    except BaseException as error:
-        tell("failed", repr(error))
-
-
-def _gather(reading: int, seconds: float, patience: float = 0) -> bytes:
-    """Reads what is told for some time, which begins with the first word within the patience."""
-    if patience:
-        select.select([reading], [], [], patience)
-    data, deadline = b"", time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([reading], [], [], left)[0]:
-            more = os.read(reading, 1 << 20)
-            if not more:
-                break
-            data += more
-    return data
-
-
-def _kill(child: int) -> None:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def main(folder: Path, trials: int, seed: int) -> None:
@@ -126,40 +86,34 @@ def main(folder: Path, trials: int, seed: int) -> None:
     )
     folder.mkdir()
     create_log(folder / "log", format_policy(policy))
-    witnesses: dict[int, int] = {}
+    witnesses: dict[int, Watched] = {}
     stood = [(0, 0)] * WITNESSES
     acked: dict[int, int] = {}
     heads: list[str] = []
-    said = {"unavailable": 0}
+    said = {"unavailable": 0, "working": 0}
     for trial in range(trials):
         for number in set(range(WITNESSES)) - set(witnesses):
             room = draw.choice((None, None, None, 60_000))
             now = draw.uniform(1_600_000_000, 1_800_000_000)
             listener = listeners[number]
-            witnesses[number] = _fork(
-                lambda n=number, s=listener, at=now: _witness(folder, n, s, at), room
+            witnesses[number] = Watched(
+                lambda _, n=number, s=listener, at=now: _witness(folder, n, s, at), room
             )
         start = max(max(acked, default=-1) + 1 - draw.choice((0, 0, 1, 50)), 0)
-        reading, writing = os.pipe()
         held = (folder / "log" / "entries").stat().st_size if acked else 0
         room = draw.choice((None, None, None, None, held + 100_000))
-        child = _fork(
-            lambda at=start, s=seed + trial, out=writing: _work(folder, policy, at, s, out), room
+        child = Watched(
+            lambda tell, at=start, s=seed + trial: _work(folder, policy, at, s, tell), room
         )
-        os.close(writing)
-        # Mostly it is at work when it is killed, now and then it is still starting.
-        data = _gather(reading, draw.uniform(0.02, 0.3), draw.choice((0, 10, 10, 10)))
+        # It is at work when it is killed, unless it was told to stop: no room, no quorum.
+        child.wait_for(*draw.choice((("acked", 1), ("acked", draw.randrange(2, 9)), ("head", 1))))
+        time.sleep(draw.uniform(0, 0.02))
         # One of the witnesses in the midst of it, and the log goes on with the two that are left.
         victims = draw.choice(([], [0], [1], [2], [0, 1], [0, 1, 2]))
         for number in victims:
-            _kill(witnesses.pop(number))
-        data += _gather(reading, draw.uniform(0.0, 0.1))
-        _kill(child)
-        data += _gather(reading, 5)
-        os.close(reading)
-        for kind, *what in map(json.loads, data.split(b"\n")[:-1]):
-            if kind == "failed":
-                raise AssertionError(what[0])
+            witnesses.pop(number).kill()
+        said["working"] += child.count("acked") > 0
+        for kind, *what in child.kill(draw.uniform(0, 0.1)):
             if kind == "unavailable":
                 said["unavailable"] += 1
             elif kind == "head":
@@ -177,7 +131,7 @@ def main(folder: Path, trials: int, seed: int) -> None:
             assert now_at[1] >= stood[number][1], "its clock went back in the log"
             stood[number] = now_at
     for child in witnesses.values():
-        _kill(child)
+        child.kill()
     _check(folder, policy, acked, heads)
     print(json.dumps({"trials": trials, "acked": len(acked), "heads": len(heads), **said}))
 

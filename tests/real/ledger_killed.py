@@ -1,14 +1,12 @@
 """Kills a sequencer at random points, again and again, and checks what it had acknowledged.
 
-``python ledger_killed.py FOLDER TRIALS SEED``: each trial is a process of its own that appends, signs and
-publishes until it is killed; what it acknowledged comes through a pipe. Prints what was checked as JSON.
+``python ledger_killed.py FOLDER TRIALS SEED``: each trial is a process of its own that opens the log, appends,
+signs and publishes; it is killed after it acknowledged some batches, or while it takes the log up again.
+Prints what was checked as JSON.
 """
 
 import json
-import os
 import random
-import select
-import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
 
 from logs import new_log, open_log, policy, publish
+from watched import Tell, Watched
 
 from pingyao.ledger.store import growing, seen
 from pingyao.ledger.store.fsck import fsck
@@ -30,43 +29,20 @@ def _entry(number: int) -> bytes:
     return b'{"event":%d,"pad":"%s"}' % (number, b"x" * (number * 7919 % 300))
 
 
-def _work(folder: Path, start: int, seed: int, out: int) -> None:
+def _work(folder: Path, start: int, seed: int, tell: Tell) -> None:
     draw = random.Random(seed)
+    tell("opening")
+    at = time.monotonic()
     log = open_log(folder)
+    tell("open", time.monotonic() - at)
     number = start
     while True:
         count = draw.choice((1, 3, 64, 256, 300))
         indices = log.append([_entry(n) for n in range(number, number + count)])
-        os.write(out, json.dumps(["acked", number, indices]).encode() + b"\n")
+        tell("acked", number, indices)
         if draw.random() < 0.7:
-            os.write(out, json.dumps(["head", publish(log)]).encode() + b"\n")
+            tell("head", publish(log))
         number += count
-
-
-def _trial(folder: Path, start: int, seed: int, seconds: float) -> list[list[object]]:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        try:
-            _work(folder, start, seed, writing)
-        except BaseException as error:
-            os.write(writing, json.dumps(["failed", repr(error)]).encode() + b"\n")
-        os._exit(1)
-    os.close(writing)
-    data, deadline = b"", time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([reading], [], [], left)[0]:
-            more = os.read(reading, 1 << 20)
-            if not more:
-                break
-            data += more
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while more := os.read(reading, 1 << 20):
-        data += more
-    os.close(reading)
-    return [json.loads(line) for line in data.split(b"\n")[:-1]]
 
 
 def main(folder: Path, trials: int, seed: int) -> None:
@@ -74,21 +50,26 @@ def main(folder: Path, trials: int, seed: int) -> None:
     new_log(folder).close()
     acked: dict[int, int] = {}
     heads: list[str] = []
-    idle = 0
+    took, appending = 0.01, 0
     for trial in range(trials):
         # From the last acknowledged on, as a submitter does that heard nothing.
-        start = max(acked, default=-1) + 1 - draw.choice((0, 0, 1, 50))
-        told = _trial(folder, max(start, 0), seed + trial, draw.uniform(0.002, 0.15))
-        idle += not told
+        start = max(max(acked, default=-1) + 1 - draw.choice((0, 0, 1, 50)), 0)
+        child = Watched(lambda tell, at=start, s=seed + trial: _work(folder, at, s, tell))
+        # One in four while it takes up the log, the others in the midst of appending.
+        if draw.random() < 0.25:
+            child.wait_for("opening", 1)
+            told = child.kill(draw.uniform(0, took))
+        else:
+            child.wait_for("acked", draw.randrange(1, 12))
+            told = child.kill(draw.uniform(0, 0.01))
+        took = max([took, *(what[1] for what in told if what[0] == "open")])
+        appending += child.count("acked") > 0
         for kind, *what in told:
-            if kind == "failed":
-                raise AssertionError(what[0])
             if kind == "head":
                 heads.append(what[0])
-                continue
-            number, indices = what
-            for n, index in enumerate(indices, number):
-                assert acked.setdefault(n, index) == index, "an entry moved"
+            elif kind == "acked":
+                for n, index in enumerate(what[1], what[0]):
+                    assert acked.setdefault(n, index) == index, "an entry moved"
     with open_log(folder) as log:
         publish(log)
         assert sorted(acked.values()) == sorted(set(acked.values())), "two entries in one place"
@@ -111,7 +92,8 @@ def main(folder: Path, trials: int, seed: int) -> None:
                 "acked": len(acked),
                 "held": found.entries,
                 "heads": len(heads),
-                "idle": idle,
+                "appending": appending,
+                "opening": trials - appending,
             }
         )
     )

@@ -185,3 +185,25 @@ def test_what_was_erased_is_proved_no_more_and_read_by_nobody(tmp_path: Path) ->
     bank.run("verify", report, code=4)
     bank.run("ledger", "erase", number, "--reason", "保存期满", code=4)
     assert "全部相符" in bank.run("ledger", "fsck", bank.home / "log")
+
+
+def test_a_regulator_with_an_sm2_key_reads_what_is_sealed_from_then_on(tmp_path: Path) -> None:
+    bank = recorded(tmp_path)
+    store = tmp_path / "regulator.pks"
+    mine = ("--keystore", store, "--key", "reader")
+    as_regulator = ("--reader", "regulator.example", *mine)
+    line = bank.run("ledger", "reader", "regulator.example", "--algorithm", "sm2", *mine)
+    assert line == bank.run("ledger", "reader", "regulator.example", "--algorithm", "sm2", *mine)
+    for name in ("", "a b", "#a", "x" * 65):
+        bank.run("ledger", "reader", name, *mine, code=2)
+    before = bank.home / "report" / "result.json"
+    bank.run("verify", before, *as_regulator, code=3)  # it was sealed before he was named
+    with (bank.home / "log" / "readers").open("a") as readers:
+        readers.write(line)
+    bank.run("scan", bank.home / "t.csv", "--report", bank.home / "next", "--record")
+    after = bank.home / "next" / "result.json"
+    assert "未被改动" in bank.run("verify", after, *as_regulator)
+    assert "未被改动" in bank.run("verify", after)
+    bank.run("verify", after, "--reader", "regulator.example", code=3)  # with the bank's key
+    bank.run("verify", after, "--keystore", store, "--key", "another", code=4)
+    assert "全部相符" in bank.run("ledger", "fsck", bank.home / "log", "--rows")

@@ -2,23 +2,39 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ledger"))
 
-from logs import KINDS, ORIGIN, entries, new_log, policy
+sys.path.insert(0, str(Path(__file__).parent))
 
+from logs import KINDS, ORIGIN, entries, new_log, policy
+from test_ledger_cli import Home
+
+from pingyao.ledger import http as edge
+from pingyao.ledger.cosigning import Cosigning, publish
 from pingyao.ledger.formats.note import format_line, format_vkey, parse_note, sign, verifier_key
-from pingyao.ledger.formats.tlog_proof import format_proof
-from pingyao.ledger.model import ED25519_COSIGNATURE
+from pingyao.ledger.formats.opening import read_opening
+from pingyao.ledger.formats.tlog_policy import format_policy
+from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof
+from pingyao.ledger.formats.tlog_witness import origin_hash
+from pingyao.ledger.mirror import Mirror
+from pingyao.ledger.model import ED25519, ED25519_COSIGNATURE, Policy
 from pingyao.ledger.store.export import export
 from pingyao.ledger.store.reader import read_checkpoint
+from pingyao.ledger.store.writer import Log, create_log
+from pingyao.ledger.witness_store import WitnessStore
 from pingyao.platform.crypto.signers import generate, open_signer
+from serving import serving
+from witnessed import LOG, LOG_KEY, LOGS, cosigner, key_of
+from witnessed import ORIGIN as MIRRORED
 
 SOURCE = Path(__file__).parents[1] / "go" / "verify"
 # Where Debian puts the sources of Go libraries.
@@ -144,3 +160,77 @@ def test_it_refuses_damaged_proofs(verifier: Path, written: Path, tmp_path: Path
         assert _run(verifier, folder).returncode != 0, lines[i]
     path.write_text(whole)
     assert _run(verifier, folder).returncode == 0
+
+
+def _check(verifier: Path, out: Path, vkey: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [verifier, out, vkey, *more], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def _refuses_damaged(verifier: Path, out: Path, vkey: str, *more: str) -> None:
+    draw = random.Random(5)
+    files = [p for p in out.rglob("*") if p.is_file()]
+    assert len(files) > 2
+    for path in files:
+        whole = path.read_bytes()
+        at = draw.randrange(whole.find(b"\n\n") if path.name == "checkpoint" else len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert _check(verifier, out, vkey, *more).returncode != 0, path
+        path.write_bytes(whole)
+    assert _check(verifier, out, vkey, *more).returncode == 0
+
+
+def test_it_accepts_what_a_mirror_holds(verifier: Path, tmp_path: Path) -> None:
+    own = cosigner(9)
+    held = tmp_path / "mirror" / origin_hash(MIRRORED)
+    with (
+        closing(WitnessStore(tmp_path / "pending.db")) as store,
+        closing(Mirror(held, [LOG_KEY], [own], store, lambda: 1_800_000_000.0)) as mirror,
+        serving(edge.mirror(LOGS, {MIRRORED: mirror}, store)) as url,
+    ):
+        trust = Policy((LOG_KEY,), {"m": key_of(own)}, {}, "m", {"m": url})
+        create_log(tmp_path / "log", format_policy(trust))
+        with (
+            Log(tmp_path / "log", [(ED25519, LOG)], mark=tmp_path / "mark") as log,
+            Cosigning(trust) as cosigning,
+        ):
+            for first in (0, 300):
+                log.append(entries(first, 700))
+                publish(log, cosigning)
+            size = log.size
+    export(held, tmp_path / "out")
+    words = (verifier, tmp_path / "out", format_vkey(LOG_KEY))
+    done = _check(*words, "-cosigner", format_vkey(key_of(own)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{size} entries, 0 proofs, 1 cosignatures\n"
+    assert _check(*words, "-cosigner", format_vkey(key_of(cosigner(8)))).returncode != 0
+    assert _check(verifier, tmp_path / "out", format_vkey(policy().logs[0])).returncode != 0
+    _refuses_damaged(*words, "-cosigner", format_vkey(key_of(own)))
+
+
+def test_it_follows_a_rotation(verifier: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.must("init", home.log, "--origin", "bank.example/evidence")
+    old = (home.log / "policy").read_text().split()[1]
+    home.must("append", home.log, home.contract)
+    home.must("rotate", home.log)
+    (new,) = set(re.findall(r"^log (\S+)", (home.log / "policy").read_text(), re.M)) - {old}
+    home.must("export", home.log, tmp_path / "both")
+    for vkey in (old, new):
+        assert _check(verifier, tmp_path / "both", vkey).stdout.startswith("2 entries")
+    _refuses_damaged(verifier, tmp_path / "both", new)
+    home.must("rotate", home.log, "--retire")
+    (tmp_path / "a.txt").write_text("a")
+    home.must("append", home.log, tmp_path / "a.txt")
+    home.must("export", home.log, tmp_path / "after")
+    assert _check(verifier, tmp_path / "after", old).returncode != 0
+    assert _check(verifier, tmp_path / "after", new).stdout.startswith("3 entries")
+    rotation = home.log / "rotations" / "1.tlog-proof"
+    entry, _ = read_opening(parse_proof(rotation.read_bytes()).extra) or (b"", None)
+    (tmp_path / "entry").write_bytes(entry)
+    proof = ("-proof", str(rotation), str(tmp_path / "entry"))
+    assert _check(verifier, tmp_path / "both", old, *proof).returncode == 0
+    (tmp_path / "entry").write_bytes(entry.replace(b"rotat", b"rotas"))
+    assert _check(verifier, tmp_path / "both", old, *proof).returncode != 0
+    _refuses_damaged(verifier, tmp_path / "after", new)

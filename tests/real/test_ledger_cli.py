@@ -215,3 +215,27 @@ def test_the_export_is_what_others_serve(home: Home, tmp_path: Path) -> None:
         str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()
     }
     assert found == {"checkpoint", "tile/0/000.p/3", "tile/entries/000.p/3"}
+
+
+def test_an_entry_is_proved_in_the_national_tree(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    policy, proof = home.log / "policy", tmp_path / "0.sm3-proof"
+    kinds = ["--algorithm", "ed25519", "--algorithm", "sm2"]
+    home.must("init", home.log, "--origin", "bank.example/evidence", *kinds)
+    home.must("append", home.log, home.contract)
+    assert home.run("sm3", home.log, "--prove", 0, "--out", proof).returncode == 3
+    assert "第 1 条" in home.must("sm3", home.log)
+    home.must("sm3", home.log, "--prove", 0, "--out", proof)
+    assert "国密树头共 1 条" in home.must("verify", proof, "--policy", policy)
+    assert json.loads(home.must("verify", proof, "--policy", policy, "--json"))["tree"] == "sm3"
+    for words, code in [
+        (("sm3", home.log, "--prove", 1, "--out", proof), 3),
+        (("sm3", home.log, "--prove", 9, "--out", proof), 4),
+        (("sm3", home.log, "--prove", 0), 2),
+        (("sm3", home.log, "--check", "--prove", 0, "--out", proof), 2),
+    ]:
+        assert home.run(*words).returncode == code, words
+    home.must("sm3", home.log, "--check")
+    home.must("fsck", home.log)
+    proof.write_bytes(proof.read_bytes().replace(b"index 0", b"index 1"))
+    assert home.run("verify", proof, "--policy", policy).returncode == 5

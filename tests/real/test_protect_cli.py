@@ -7,19 +7,28 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 import command
+import servers
+from approving import approve
 from pingyao.app.example.generate import generate
+from pingyao.app.migrations import migrate
+from pingyao.app.protection import policy
 from pingyao.platform.crypto import derive
 from pingyao.platform.crypto.derive import Stretch
+from pingyao.platform.db import open_engine
 from pingyao.protect.formats.plan_json import read_plan, write_plan
+from pingyao.protect.records import runs
+from pingyao.protect.service import choose, digest
+from pingyao.protect.sinks.files import sha256_of
 
 PHRASE = "correct horse battery staple"
 
@@ -71,6 +80,20 @@ def tested(work: Path) -> Path:
     return target
 
 
+def approved(work: Path, bound: str, source: str, **more: object) -> tuple[str, str]:
+    """An approval in the database the commands use, as they are given it."""
+    engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
+    number = approve(engine, bound, source, **more)
+    engine.dispose()
+    return "--approval", number
+
+
+def of_plan(work: Path, plan: Path, recipient: str = "乙公司") -> tuple[str, str]:
+    rules = policy(())
+    bound = f"plan:{digest(choose(read_plan(plan), {}, rules))}"
+    return approved(work, bound, "bank", recipient=recipient)
+
+
 def table(folder: Path, name: str) -> pa.Table:
     return pq.read_table(next(folder.rglob(f"{name}.parquet")))
 
@@ -93,6 +116,32 @@ def test_a_run_leaves_its_record_and_its_evidence(work: Path, tested: Path) -> N
     again = pingyao("protect", "run", work / "bank", tested, "--plan", work / "plan.xlsx")
     assert again.code == 3
     assert "已存在" in again.err
+
+
+def test_a_table_of_a_database_is_verified(
+    work: Path,
+    tmp_path: Path,
+    postgresql_server: servers.Server,
+    postgresql_database: str,
+    run_postgresql: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = postgresql_server.url(postgresql_database)
+    done = pingyao(*("protect", "run", work / "bank", f"{url}?schema=tested"),
+                   *("--plan", work / "plan.xlsx", "--record", tmp_path / "r"))  # fmt: skip
+    assert done.code == 0, done.err
+    verify = ("verify", f"{url}?schema=tested", "--table", "ecif_indv_base")
+    done = pingyao(*verify)
+    assert done.code == 0, done.err
+    assert "ecif_indv_base 就是存证的那一份" in done.out
+    run_postgresql(postgresql_database, "create table tested.copied as table tested.ecif_indv_base")
+    assert pingyao(*verify[:-1], "copied").code == 0
+    run_postgresql(postgresql_database, "delete from tested.ecif_indv_base where ctid = (select min(ctid) from tested.ecif_indv_base)")  # fmt: skip
+    changed = pingyao(*verify)
+    assert changed.code == 5
+    assert "不是所存证的那一份" in changed.err
+    assert pingyao(*verify[:-1], "nowhere").code == 4
 
 
 def test_what_was_encrypted_is_restored_with_a_reason(
@@ -144,7 +193,7 @@ def test_a_plan_with_a_recipient_marks_amounts_for_them(work: Path, tmp_path: Pa
     assert marked
     assert "watermark" not in {c.control for c in plan.conditions}
     done = pingyao(*("protect", "run", work / "bank", tmp_path / "out"),
-                   *("--plan", work / "sharing.json"))  # fmt: skip
+                   *("--plan", work / "sharing.json"), *of_plan(work, work / "sharing.json"))  # fmt: skip
     assert done.code == 0, done.err
     (tmp_path / "names.txt").write_text("甲公司\n乙公司\n丙公司\n")
     named = {name for name, _ in marked}
@@ -179,7 +228,8 @@ def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
         for c in plan.choices
     )
     write_plan(msgspec.structs.replace(plan, choices=choices), tmp_path / "plan.json")
-    run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", tmp_path / "plan.json")
+    run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", tmp_path / "plan.json",
+           *of_plan(work, tmp_path / "plan.json"))  # fmt: skip
     refused = pingyao(*run)
     assert refused.code == 4
     assert "protect.no_vault" in refused.err
@@ -187,9 +237,14 @@ def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
     done = pingyao(*run, "--vault-key", "wrapping")
     assert done.code == 0, done.err
     file = next((tmp_path / "out").rglob(f"{place.table}.parquet"))
-    done = pingyao(*("protect", "restore", file, tmp_path / "back.csv", "--reason", "协查"),
-                   *("--record", tmp_path / "out-record" / "record.json"),
-                   *("--columns", place.column))  # fmt: skip
+    restore = (*("protect", "restore", file, tmp_path / "back.csv", "--reason", "协查"),
+               *("--record", tmp_path / "out-record" / "record.json"),
+               *("--columns", place.column))  # fmt: skip
+    refused = pingyao(*restore)
+    assert refused.code == 3
+    assert "approval.missing" in refused.err
+    bound = f"file:{sha256_of(file)}"
+    done = pingyao(*restore, *approved(work, bound, "bank"))
     assert done.code == 0, done.err
     tokens = set(pq.read_table(file)[place.column].to_pylist())
     assert not any(t in (tmp_path / "back.csv").read_text() for t in tokens if t)
@@ -313,3 +368,103 @@ def test_controls_are_listed_with_their_sources() -> None:
     assert done.code == 0
     assert "禁止" in done.out
     assert "待核对" in done.out
+
+
+# --- what goes out without a plan takes an approval as well --------------------------------------
+
+
+def kept(work: Path, number: str) -> list[str]:
+    """The acts that were recorded under an approval."""
+    engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
+    with engine.connect() as db:
+        found = [json.loads(r) for r in db.execute(sa.select(runs.c.record)).scalars()]
+    engine.dispose()
+    return [r["act"] for r in found if r.get("approval") == number]
+
+
+SENT = {"document": (), "seal": ("--to", "wrapping")}
+
+
+@pytest.mark.parametrize("act", list(SENT))
+def test_a_file_leaves_under_an_approval(work: Path, tmp_path: Path, act: str) -> None:
+    given = tmp_path / "memo.txt"
+    given.write_text("回电 13812345678")
+    words = ("protect", act, given, tmp_path / "out.txt", *SENT[act])
+    leaving = (*words, "--for", "sharing", "--recipient", "甲行")
+    wrong = approved(work, "file:" + "0" * 64, "bank")
+    elsewhere = approved(work, f"file:{sha256_of(given)}", "bank", purpose="entrusting")
+    to_another = approved(work, f"file:{sha256_of(given)}", "bank", recipient="乙行")
+    for more, code in (
+        ((), "approval.missing"),
+        (wrong, "approval.other_data"),
+        (elsewhere, "approval.other_purpose"),
+        (to_another, "approval.other_recipient"),
+        (("--approval", "EX-1"), "lifecycle.no_case"),
+    ):
+        refused = pingyao(*leaving, *more)
+        assert refused.code in (3, 4)
+        assert code in refused.err
+        assert list(tmp_path.iterdir()) == [given]
+    good = approved(work, f"file:{sha256_of(given)}", "bank")
+    assert "protect.bad_option" in pingyao(*words, *good).err
+    done = pingyao(*leaving, *good)
+    assert done.code == 0, done.err
+    assert len(kept(work, good[1])) == 1
+    assert pingyao("verify", tmp_path / "out.txt").code == 0
+    again = pingyao(*("protect", act, given, tmp_path / "b.txt", *SENT[act]),
+                    *("--for", "sharing"), *good)  # fmt: skip
+    assert "approval.used" in again.err
+    assert not (tmp_path / "b.txt").exists()
+
+
+def test_what_stays_needs_none(work: Path, tmp_path: Path) -> None:
+    given = tmp_path / "memo.txt"
+    given.write_text("回电 13812345678")
+    for act, more in SENT.items():
+        done = pingyao("protect", act, given, tmp_path / f"{act}.txt", *more)
+        assert done.code == 0, done.err
+    assert "13812345678" not in (tmp_path / "document.txt").read_text()
+
+
+def test_a_table_leaves_under_an_approval(work: Path, tmp_path: Path) -> None:
+    one = ("--table", "ecif_indv_base", "--qi", "gender,birth_dt")
+    make = ("protect", "anonymise", work / "bank", tmp_path / "a.parquet", *one, "--k", "10",
+            "--for", "sharing", "--recipient", "甲行")  # fmt: skip
+    refused = pingyao(*make)
+    assert refused.code == 3
+    assert "approval.missing" in refused.err
+    assert list(tmp_path.iterdir()) == []
+    engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
+    few = approved(work, "table:ecif.db/ecif_indv_base", "bank", rows=3)
+    engine.dispose()
+    refused = pingyao(*make, *few)
+    assert "approval.too_much" in refused.err
+    assert list(tmp_path.iterdir()) == []
+    good = approved(work, "table:ecif.db/ecif_indv_base", "bank")
+    done = pingyao(*make, *good)
+    assert done.code == 0, done.err
+    assert kept(work, good[1]) == ["anonymise"]
+
+
+def test_private_statistics_leave_their_evidence(work: Path, tmp_path: Path) -> None:
+    pytest.importorskip("opendp")
+    ask = ("protect", "statistics", work / "bank", "--table", "dep_acct", "--epsilon", "0.5",
+           "--person", "cust_no", "--most", "2", "--ledger", tmp_path / "budget.json", "--budget", "1")  # fmt: skip
+    done = pingyao(*ask)
+    assert done.code == 0, done.err
+    refused = pingyao(*ask, "--for", "disclosure")
+    assert "approval.missing" in refused.err
+    assert json.loads((tmp_path / "budget.json").read_text())["entries"][1:] == []
+    good = approved(work, "table:core.db/dep_acct", "bank", purpose="disclosure", rows=1)
+    assert pingyao(*ask, "--for", "disclosure", *good).code == 0
+    spent = pingyao(*ask)
+    assert "protect.budget_spent" in spent.err
+    engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
+    with engine.connect() as db:
+        made = sa.select(runs.c.record).where(runs.c.kind == "protect.statistics.answered")
+        found = [json.loads(r) for r in db.execute(made).scalars()]
+    engine.dispose()
+    assert [(f["facts"]["spent"], f["facts"]["budget"], f["approval"]) for f in found] == [
+        (0.5, 1.0, ""), (1.0, 1.0, good[1]),
+    ]  # fmt: skip
+    assert found[0]["facts"]["question"] == "count"

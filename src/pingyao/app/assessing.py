@@ -29,14 +29,14 @@ from pingyao.protect import store
 from pingyao.protect.formats import sealing
 from pingyao.protect.formats.assessment_html import write_page
 from pingyao.protect.formats.assessment_xlsx import read_answers, write_assessment
-from pingyao.protect.formats.record import FORMAT, Document
+from pingyao.protect.formats.record import read_document
 from pingyao.protect.lifecycle_model import Assessment, Case, Destruction
 from pingyao.protect.lifecycle_packs import Rules
 from pingyao.protect.rules import assessment as assessing
 from pingyao.protect.rules.cases import check_signatures, state
+from pingyao.protect.sinks.files import sha256_of
 
 assess = App(name="assess", help="JR/T 0223 生命周期评估：由证据与人作答")
-_LARGEST = 256 << 20
 
 
 @assess.command
@@ -179,17 +179,7 @@ def _events(db: sa.Connection) -> tuple[int, int] | None:
 
 def _run(path: Path, system: str) -> assessing.Run:
     """Reads a protection record as evidence; it must be of this system and agree with its event."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except OSError:
-        raise NotFound("assess.no_record", f"无法读取 {path.name}", "请核对路径") from None
-    try:
-        document = msgspec.json.decode(raw, type=Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        document = None
-    if document is None or document.format != FORMAT:
-        raise Invalid("assess.no_record", f"{path.name} 不是保护记录", "请给出 record.json")
+    document = read_document(path)
     record, event = document.record, document.event
     if record.source != system:
         raise Invalid(
@@ -203,7 +193,7 @@ def _run(path: Path, system: str) -> assessing.Run:
             f"{path.name} 与其存证事件不符",
             "记录可能被改动；请从原处重新取得",
         )
-    link = f"{path.parent.name}/{path.name} SHA-256 {sha256(raw).hexdigest()}"
+    link = f"{path.parent.name}/{path.name} SHA-256 {sha256_of(path)}"
     return assessing.Run(link, record.purpose, record.finished_at, record.released)
 
 

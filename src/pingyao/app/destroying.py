@@ -27,7 +27,8 @@ from pingyao.app.signing import (
 from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
 
 if TYPE_CHECKING:  # commands import what they need when they run
-    from pingyao.protect.lifecycle_model import Due
+    from pingyao.platform.crypto.keystore import KeyStore
+    from pingyao.protect.lifecycle_model import Case, Destruction, Due
 
 destroy = App(name="destroy", help="删除与销毁：申请、两人批准、执行、核实、凭证")
 
@@ -165,17 +166,10 @@ def carry_out(
 ) -> None:
     """执行已批准的删除或销毁；不可撤销。中断后可再次执行。"""
     from pingyao.protect import erasing
-    from pingyao.protect.acting import find
-    from pingyao.protect.lifecycle_model import Destruction
     from pingyao.protect.rules.cases import state
 
-    case = find(open_catalogue(db), id_)
-    if not isinstance(case.body, Destruction):
-        raise Conflict("lifecycle.illegal", f"{case.id} 不是删除或销毁", "请核对编号")
-    body, who = case.body, hand_of(as_, key, keystore)
-    keys = (
-        open_keys(data_keystore, "PINGYAO_DATA_KEYSTORE") if body.thing.kind == "sealed" else None
-    )
+    case, body = _destruction(id_, db)
+    who, keys = hand_of(as_, key, keystore), _keys(body, data_keystore)
     if body.thing.kind == "media" and not (statement.strip() and attachment):
         raise Invalid("lifecycle.no_statement", "介质的销毁须有说明与佐证", "请给出 --statement 与 --attachment")  # fmt: skip
     facts = _attached(statement, attachment)
@@ -199,28 +193,37 @@ def verify(
 ) -> None:
     """核实是否确已删除或不可恢复；须由执行人以外的人办理。未通过的退回执行。"""
     from pingyao.protect import erasing
-    from pingyao.protect.acting import find
-    from pingyao.protect.lifecycle_model import Destruction
 
-    case = find(open_catalogue(db), id_)
-    if not isinstance(case.body, Destruction):
-        raise Conflict("lifecycle.illegal", f"{case.id} 不是删除或销毁", "请核对编号")
-    body, who = case.body, hand_of(as_, key, keystore)
+    case, body = _destruction(id_, db)
+    who = hand_of(as_, key, keystore)
     facts = _attached(statement, attachment)
     if body.thing.kind == "media":
         if not statement.strip():
             raise Invalid("erase.by_person", "介质须由人核实", "请以 --statement 写明如何核实")
         act_on(id_, who, "verify", db, checked="statement", **facts)
         return
-    keys = (
-        open_keys(data_keystore, "PINGYAO_DATA_KEYSTORE") if body.thing.kind == "sealed" else None
-    )
-    gone, seen = erasing.look(body, keys)
+    gone, seen = erasing.look(body, _keys(body, data_keystore))
     act_on(id_, who, "verify" if gone else "fail", db, **seen, **facts)
     if not gone:
         raise Conflict(
             "lifecycle.not_gone", f"{case.id} 未通过核实，已退回执行", "请查明原因后再次 carry-out"
         )
+
+
+def _destruction(id_: str, db: str | None) -> "tuple[Case, Destruction]":
+    from pingyao.protect.acting import find
+    from pingyao.protect.lifecycle_model import Destruction
+
+    case = find(open_catalogue(db), id_)
+    if not isinstance(case.body, Destruction):
+        raise Conflict("lifecycle.illegal", f"{case.id} 不是删除或销毁", "请核对编号")
+    return case, case.body
+
+
+def _keys(body: "Destruction", keystore: Path | None) -> "KeyStore | None":
+    """Opens the keystore of the data, where what is destroyed are its keys."""
+    sealed = body.thing.kind == "sealed"
+    return open_keys(keystore, "PINGYAO_DATA_KEYSTORE") if sealed else None
 
 
 def _attached(statement: str, attachments: Sequence[Path]) -> dict[str, object]:

@@ -3,34 +3,40 @@
 import getpass
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cyclopts import Parameter
+from sqlalchemy.exc import DBAPIError
 
+from pingyao.app.entitled import public_half, reader_key
 from pingyao.app.opening import Db, open_catalogue
 from pingyao.kernel.errors import Invalid, NotFound, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import evidence, payloads
 from pingyao.ledger.cosigning import open_log, publish
-from pingyao.ledger.formats.documents import read_document
+from pingyao.ledger.formats.documents import Document, read_document
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.keys import open_store, own_keys
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.reader import read_policy
 from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
-from pingyao.platform.crypto.keystore import KeyStore
+from pingyao.platform.db import explain
 from pingyao.platform.settings import load_settings
 from pingyao.platform.term import safe
 
 Ledger = Annotated[Path | None, Parameter(help="账本目录；默认取 PINGYAO_LEDGER")]
 Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
 Key = Annotated[str, Parameter(help="账本密钥在密钥库中的名称")]
+Reader = Annotated[
+    str | None,
+    Parameter(help="以 readers 文件中哪一方的名义解读；默认为账本自己，另给时以 --key 指明其密钥"),
+]
 
 
 def note(engine: sa.Engine, kind: str, subject: str, body: dict[str, object]) -> None:
@@ -82,20 +88,17 @@ def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> 
     origin = policy.logs[0].name
     readers = read_readers(folder)
     if not readers:
-        readers = {origin: _own_reader(store, key, create=True).public_key()}
+        readers = {origin: public_half(reader_key(store, key, make="x25519"))}
         write_readers(folder, readers)
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
-        moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+        try:
+            moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+            with suppress(NotFound):  # the house need not be among the readers
+                payloads.describe(engine, origin, reader_key(store, key))
+        except DBAPIError as error:
+            raise explain(error) from None
         publish(log, cosigning)
     return moved
-
-
-def _own_reader(store: KeyStore, key: str, *, create: bool = False) -> X25519PrivateKey:
-    name = f"{key}.x25519"
-    if create and not any(i.name == name for i in store.infos()):
-        secret = X25519PrivateKey.generate().private_bytes_raw()
-        store.create(name, "opaque", purpose="ledger reader", secret=secret)
-    return X25519PrivateKey.from_private_bytes(store.get(name).secret)
 
 
 def _folder(given: Path | None) -> Path:
@@ -106,9 +109,13 @@ def _folder(given: Path | None) -> Path:
 
 
 def verify(
-    file: Path,
+    file: str,
     /,
     *,
+    table: Annotated[
+        str,
+        Parameter(help="FILE 是数据库地址或数据库文件时，其中写出的一张表；核对全部行，不论次序"),
+    ] = "",
     proof: Annotated[
         Path | None, Parameter(help=".tlog-proof 证明文件；给出时只凭它离线核验")
     ] = None,
@@ -117,6 +124,7 @@ def verify(
     db: Db = None,
     keystore: Keystore = None,
     key: Key = "ledger",
+    reader: Reader = None,
     json: Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")] = False,
 ) -> None:
     """核验一份报告、工作簿或数据集是否就是存证的那一份、由谁何时登记；不符即说明何处被改动，以退出码 5 结束。"""
@@ -124,17 +132,27 @@ def verify(
         if proof is None or policy is None:
             raise Invalid("ledger.no_trust", "--proof 与 --policy 须同时给出", "请补上另一项")
         proven = evidence.read_proof(_read(proof), parse_policy(_read(policy)))
-        evidence.check_document(proven, read_document(file))
+        evidence.check_document(proven, _document(file, table))
     else:
-        folder, document = _folder(ledger), read_document(file)
-        private = _own_reader(open_store(keystore), key)
+        folder, document = _folder(ledger), _document(file, table)
+        private = reader_key(open_store(keystore), key)
         with open_catalogue(db).connect() as connection:
-            origin = read_policy(folder).logs[0].name
-            proven = evidence.find_recorded(connection, folder, document, origin, private)
-    _show(file, proven, json=json)
+            name = reader or read_policy(folder).logs[0].name
+            proven = evidence.find_recorded(connection, folder, document, name, private)
+    _show(table or Path(file).name, proven, json=json)
 
 
-def _show(file: Path, proven: evidence.Proven, *, json: bool) -> None:
+def _document(file: str, table: str) -> Document:
+    if not table:
+        return read_document(Path(file))
+    from pingyao.app.keeping import table_document
+    from pingyao.app.protection import content
+
+    asset, rows = content(file, table)
+    return table_document(asset.name, rows)
+
+
+def _show(name: str, proven: evidence.Proven, *, json: bool) -> None:
     facts = evidence.read_facts(proven)
     if json:
         body = {
@@ -149,7 +167,7 @@ def _show(file: Path, proven: evidence.Proven, *, json: bool) -> None:
         }
         sys.stdout.buffer.write(msgspec.json.encode(body) + b"\n")
         return
-    print(f"{safe(file.name)} 就是存证的那一份，未被改动")
+    print(f"{safe(name)} 就是存证的那一份，未被改动")
     print(
         f"登记：{safe(proven.event.actor)}（{safe(proven.member)}），{_local(proven.event.occurred_at)}"
     )
@@ -200,12 +218,14 @@ def fsck(
     """通读账本：由条目重算每一个字节，与树、检查点、签名、策略逐一比对；只读不改，有不符即以退出码 5 结束。"""
     from pingyao.ledger.cli import fsck as check
     from pingyao.ledger.rows import check_rows
-    from pingyao.ledger.store.fsck import Finding
+    from pingyao.ledger.store.compared import Finding
 
     def look() -> list[Finding]:
-        private = _own_reader(open_store(keystore), key)
+        private = reader_key(open_store(keystore), key)
+        origin = read_policy(folder).logs[0].name
         with open_catalogue(db).connect() as connection:
-            return check_rows(connection, folder, read_policy(folder).logs[0].name, private)
+            member = load_settings().member or origin
+            return check_rows(connection, folder, origin, private, member)
 
     check(folder, mark, json=json, rows=look if rows else None)
 
@@ -220,6 +240,7 @@ def pack(
     db: Db = None,
     keystore: Keystore = None,
     key: Key = "ledger",
+    reader: Reader = None,
 ) -> None:
     """出具存证证明：PDF 说明、证明文件与信任策略，可提交法庭或监管，任何人可离线核验。"""
     from pingyao.ledger import timestamps
@@ -227,10 +248,10 @@ def pack(
     from pingyao.ledger.pack import write_pack
 
     folder = _folder(ledger)
-    private = _own_reader(open_store(keystore), key)
+    private = reader_key(open_store(keystore), key)
     with open_catalogue(db).connect() as connection:
-        origin = read_policy(folder).logs[0].name
-        proven = evidence.prove(connection, folder, number, origin, private)
+        name = reader or read_policy(folder).logs[0].name
+        proven = evidence.prove(connection, folder, number, name, private)
     token = timestamps.kept(folder, proven.head.size)
     if token is not None and tsa_root is not None:
         text = parse_note(proven.proof.checkpoint).text.encode()

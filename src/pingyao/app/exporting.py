@@ -44,20 +44,25 @@ def request_(
     file: Annotated[
         Path | None, Parameter(help="要封装或交付的文件，与 --source、--for 同用")
     ] = None,
-    source: Annotated[str, Parameter(help="该文件对应的目录中的数据源")] = "",
-    for_: Annotated[Purpose, Parameter("--for", help="该文件的用途")] = "sharing",
+    table: Annotated[
+        str, Parameter(help="要直接取用的一张表，或 模式.表名，与 --source、--for 同用")
+    ] = "",
+    source: Annotated[str, Parameter(help="该文件或表所属的目录中的数据源")] = "",
+    for_: Annotated[Purpose, Parameter("--for", help="该文件或表的用途")] = "sharing",
     keystore: Keystore = None,
     policy: Own = (),
     db: Db = None,
 ) -> None:
-    """申请导出：给出方案或文件；改动一个字节，批准即不适用。"""
+    """申请导出：给出方案、文件或一张表；方案、文件改动一个字节，批准即不适用。"""
     from pingyao.protect.approvals import request_export
     from pingyao.protect.erasing import file_facts
     from pingyao.protect.lifecycle_model import Export
 
-    if (plan is None) == (file is None) or (file is not None and not source):
+    if (plan is not None) + (file is not None) + bool(table) != 1 or (plan is None and not source):
         raise Invalid(
-            "lifecycle.bad_option", "请给出 --plan，或 --file 与 --source", "请改正后再试"
+            "lifecycle.bad_option",
+            "请给出 --plan，或 --file、--table 之一与 --source",
+            "请改正后再试",
         )
     rules, engine = rules_in_force(policy), open_catalogue(db)
     from pingyao.app.protection import policy as protection
@@ -70,14 +75,13 @@ def request_(
         given = [c.field for c in made.choices if c.technique != "withhold"]
         level, personal = max((f.level for f in given), default=1), max((f.personal for f in given), default=0)  # fmt: skip
         source, for_, bound = made.source, made.purpose, f"plan:{digest(made)}"
-    elif file is not None:
+    else:
         with engine.connect() as connection:
             found = holdings(connection, source)
-        find_table(found, source, "")
-        level, personal = max(h.level for h in found), max(h.personal for h in found)
-        bound = f"file:{file_facts(file)['sha256']}"
-    else:
-        return
+        at = find_table(found, source, table)
+        mine = [h for h in found if not table or (h.schema, h.table) == at]
+        level, personal = max(h.level for h in mine), max(h.personal for h in mine)
+        bound = f"file:{file_facts(file)['sha256']}" if file else f"table:{at[0]}/{at[1]}"
     today = f"{date.today()}"  # noqa: DTZ011 - the institution's own day
     body = Export(for_, recipient.strip(), source, bound, level, personal, rows, from_ or today, until, reason, ())  # fmt: skip
     leaves = aims.purposes[for_].leaves

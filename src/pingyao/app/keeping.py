@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -18,8 +19,12 @@ from pingyao.platform.crypto.keys import Approvals, Key, KeyHolder
 from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.db import explain
 from pingyao.protect import records, vault
-from pingyao.protect.model import Staged, Suite
+from pingyao.protect.approvals import consume_approval, require_approval
+from pingyao.protect.model import Content, Made, Staged, Suite, Use
 from pingyao.protect.ports import Vault
+
+if TYPE_CHECKING:  # loaded when something is recorded
+    from pingyao.ledger.formats.documents import Document
 
 _SUITES: Mapping[str, tuple[Suite, str]] = {
     "hmac-sha256": ("intl", "sha256"),
@@ -139,7 +144,11 @@ class Recorder:
 
     @contextmanager
     def __call__(
-        self, event: EvidenceEvent, record: bytes, staged: Staged | None = None
+        self,
+        event: EvidenceEvent,
+        record: bytes,
+        staged: Staged | None = None,
+        use: Use | None = None,
     ) -> Generator[None]:
         """See `pingyao.protect.ports.Book`."""
         from pingyao.ledger import evidence
@@ -147,10 +156,13 @@ class Recorder:
 
         # Read before the transaction: nobody else can write while it lasts.
         documents = [read_document(Path(f)) for f in staged.files] if staged else []
+        documents += [_rows(m) for m in staged.made if m.sm3] if staged else []
         about = {k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)}  # fmt: skip
         done = False
         try:
             with self.engine.begin() as db:
+                if use is not None:
+                    consume_approval(db, use, event.actor)
                 records.keep(db, event, record)
                 for each in documents:
                     evidence.keep(db, each, event.actor, event.occurred_at, about)
@@ -165,6 +177,12 @@ class Recorder:
                 ) from None
             raise explain(error) from None
 
+    def require(self, use: Use | None) -> Use | None:
+        """Refuses at once what an approval does not cover; it is used up with the release."""
+        if use is not None:
+            require_approval(self.engine, use)
+        return use
+
     def settle(self, files: tuple[Path, ...] = (), about: Mapping[str, str] = {}) -> None:
         """Records the reports written after a release, and moves what waits into the ledger."""
         from pingyao.app.evidence import record_documents, settle
@@ -172,6 +190,18 @@ class Recorder:
         if files:
             record_documents(self.engine, files, dict(about))
         settle(self.engine)
+
+
+def _rows(made: Made) -> "Document":
+    return table_document(made.table, Content(made.rows, made.sha256, made.sm3))
+
+
+def table_document(name: str, content: Content) -> "Document":
+    """Returns the rows of a table as a document is recorded: its size is how many there are."""
+    from pingyao.ledger.formats.documents import Document, Part
+
+    whole = Part("", "row", max(1, content.rows), content.rows, bytes.fromhex(content.sha256[:16]))
+    return Document(name, content.sha256, content.sm3, content.rows, "", (whole,))
 
 
 def open_recorder(url: str | None) -> Recorder:

@@ -11,14 +11,17 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from pingyao.app import node_sources
-from pingyao.app.opening import Db, Pack, open_catalogue, packs
+from pingyao.app.auditing import app as auditing
+from pingyao.app.opening import Db, Pack, open_catalogue, open_provider, packs
+from pingyao.app.recovering import Key, recover
 from pingyao.kernel.errors import Conflict, Invalid, NotYet, Unsupported
 from pingyao.platform.identity.model import Institution
 from pingyao.platform.policy import ADMINISTRATORS
 from pingyao.platform.term import safe
 
 app = App(name="node", help="机构节点：初始化与运行 · a node of an institution")
-Key = Annotated[Path | None, Parameter(help="节点密钥文件；默认在本人数据目录")]
+app.command(auditing)
+app.command(recover)
 app.command(node_sources.app)
 _ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
@@ -98,6 +101,16 @@ def serve(
     name: Annotated[
         tuple[str, ...], Parameter(help="节点的域名，可重复给出；以其他名称访问一律拒绝")
     ] = (),
+    syslog: Annotated[
+        tuple[str, ...],
+        Parameter(help="把审计持续转发到此 syslog 服务器：tls://主机:6514、tcp://… 或 udp://…"),
+    ] = (),
+    syslog_format: Annotated[
+        Literal["syslog", "cef"], Parameter(help="转发的正文：RFC 5424 或 CEF")
+    ] = "syslog",
+    syslog_ca: Annotated[
+        Path | None, Parameter(help="syslog 服务器证书的签发者，PEM；默认用系统信任的")
+    ] = None,
     db: Db = None,
     key: Key = None,
     pack: Pack = (),
@@ -106,16 +119,21 @@ def serve(
     needs_extra()
     import uvicorn
 
+    from pingyao.app.chores import doing
     from pingyao.app.running import launch
     from pingyao.app.web import make_app
     from pingyao.classify.packs import load_book
+    from pingyao.platform import forwarding
     from pingyao.platform.asgi import listen
     from pingyao.platform.identity import store, totp
     from pingyao.platform.members import ring
+    from pingyao.platform.patience import PatientProtocol
 
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("node.half_tls", "证书与私钥须同时给出", "请补上 --tls-cert 或 --tls-key")
-    _check_files(tls_cert, tls_key)
+    _check_files(tls_cert, tls_key, syslog_ca)
+    cef = syslog_format == "cef"
+    targets = tuple(forwarding.target(t, cef=cef, authority=syslog_ca) for t in syslog)
     with closing(listen(host, port)) as listener:
         if tls_cert is None and not ipaddress.ip_address(host).is_loopback:
             raise Invalid(
@@ -139,6 +157,7 @@ def serve(
             hosts,
             partial(launch, engine, path),
             keys,
+            open_provider(),
         )
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
         config = uvicorn.Config(
@@ -150,7 +169,9 @@ def serve(
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
-            limit_concurrency=512,
+            limit_concurrency=2048,
+            http=PatientProtocol,
+            reset_contextvars=True,
             h11_max_incomplete_event_size=16 * 1024,
             ws="none",
             ssl_certfile=tls_cert,
@@ -162,7 +183,8 @@ def serve(
             f"{safe(institution.name)}：{scheme}://{shown}:{listener.getsockname()[1]}/", flush=True
         )
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            with doing(engine, targets):
+                uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             return
         finally:
@@ -185,6 +207,9 @@ def _check_files(*paths: Path | None) -> None:
             raise Invalid("node.no_file", f"没有文件 {path.name}", "请核对 TLS 文件的路径")
 
 
+_PARTS = ("litestar", "cedarpy", "argon2", "pyotp", "segno", "webauthn", "joserfc", "http_sf")
+
+
 def needs_extra() -> None:
     """Refuses what needs the libraries of a node where they are not installed.
 
@@ -193,11 +218,7 @@ def needs_extra() -> None:
     """
     from importlib.util import find_spec
 
-    missing = [
-        n
-        for n in ("litestar", "cedarpy", "argon2", "pyotp", "segno", "http_sf")
-        if not find_spec(n)
-    ]
+    missing = [n for n in _PARTS if not find_spec(n)]
     if missing:
         raise Unsupported(
             "node.not_installed",

@@ -15,6 +15,7 @@ from pingyao.platform.settings import load_settings
 if TYPE_CHECKING:  # commands import what they need when they run
     from pingyao.platform.crypto.keys import KeyHolder
     from pingyao.platform.crypto.keystore import KeyStore
+    from pingyao.platform.identity.oidc import Provider
 
 Db = Annotated[
     str | None, Parameter(help="目录数据库地址；默认取 PINGYAO_DATABASE_URL 或本人数据目录")
@@ -84,3 +85,16 @@ def persons(given: tuple[str, ...]) -> dict[str, str] | None:
             else passphrases.passphrase("", f"{name} 的口令", environment={})
         )
     return found or None
+
+
+def open_provider() -> "Provider | None":
+    """Returns the OpenID provider of the settings; None without one."""
+    set_ = load_settings()
+    if not set_.oidc_issuer:
+        return None
+    from pingyao.platform.crypto.passphrases import from_file
+    from pingyao.platform.identity.oidc import Provider
+
+    secret = from_file(Path(set_.oidc_secret_file))
+    asks = set_.oidc_second_factor == "own"
+    return Provider(set_.oidc_issuer, set_.oidc_client, secret, asks_second=asks)

@@ -12,8 +12,19 @@ from pingyao.classify.model import ScanResult, Table, TableVerdict, Unread, Verd
 from pingyao.classify.ports import Progress, Source
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
-from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Staged, Unseen
+from pingyao.protect.model import (
+    Asset,
+    Content,
+    Field,
+    Found,
+    Inventory,
+    Place,
+    Staged,
+    Unseen,
+)
 from pingyao.protect.packs import DataType, load_policy
+from pingyao.protect.picking import pick
+from pingyao.protect.rules.content import Digest
 from pingyao.protect.rules.policy import Policy
 
 _LIKELY = 0.05
@@ -67,6 +78,10 @@ class SourceReading:
                 self._tables[table.schema, table.name] = table
                 yield table.schema, table.name, [c.name for c in table.columns]
 
+    def types(self, schema: str, table: str) -> dict[str, str]:
+        """Returns the declared types of a table that `columns` yielded."""
+        return {c.name: c.declared_type for c in self._tables[schema, table].columns}
+
     def table(self, schema: str, name: str) -> Table:
         """Returns a table that `columns` yielded."""
         return self._tables[schema, name]
@@ -92,16 +107,22 @@ class Rescan:
         """Scans every row."""
         with closing(_open_target(staged.address)) as source:
             renamed = _Renamed(source, staged, self._reading)
-            return inventory_of(scan(renamed, self._knowledge, progress=self._progress))
+            seen = inventory_of(scan(renamed, self._knowledge, progress=self._progress))
+            return msgspec.structs.replace(seen, contents=renamed.contents)
 
 
 class _Renamed:
-    """A target as a source whose tables have the names and comments of the tables they came from."""
+    """A target as a source whose tables have the names and comments of the tables they came from.
+
+    Attributes:
+        contents: of tables of a database, read whole: the digests of their rows.
+    """
 
     def __init__(self, source: Source, staged: Staged, reading: SourceReading) -> None:
         self.name, self.kind = source.name, source.kind
         self._source, self._staged, self._reading = source, staged, reading
         self._written: dict[tuple[str, str], Table] = {}
+        self.contents: dict[tuple[str, str], Content] = {}
 
     def tables(self) -> Iterator[Table | Unread]:
         for table in self._source.tables():
@@ -118,11 +139,34 @@ class _Renamed:
     def batches(
         self, table: Table, limit: int | None = None, after: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        written = self._written.get((table.schema, table.name), table)
-        return self._source.batches(written, limit, after)
+        home = table.schema, table.name
+        batches = self._source.batches(self._written.get(home, table), limit, after)
+        if self._staged.files or home not in self._written or limit is not None or after:
+            return batches
+        return self._digested(home, batches)
+
+    def _digested(
+        self, home: tuple[str, str], batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        rows = Digest()
+        for batch in batches:
+            rows.add(batch)
+            yield batch
+        self.contents[home] = rows.done()
 
     def close(self) -> None:
         self._source.close()
+
+
+def content(spec: str, table: str) -> tuple[Asset, Content]:
+    """Reads a table of a source whole and returns it with the digest of its rows."""
+    with closing(open_source(spec)) as source:
+        reading = SourceReading(source)
+        asset = pick(reading, table, ())
+        rows = Digest()
+        for batch in reading.batches(asset):
+            rows.add(batch)
+        return asset, rows.done()
 
 
 def _open_target(address: str) -> Source:
@@ -130,9 +174,14 @@ def _open_target(address: str) -> Source:
         return open_source(address)
     from pingyao.classify.sources.credentials import parse_address
     from pingyao.classify.sources.limits import Patience
-    from pingyao.classify.sources.postgresql import PostgreSQL
 
     # The password of the source, in its variable, is not the target's.
+    if address.startswith("mysql://"):
+        from pingyao.classify.sources.mysql import MySQL
+
+        return MySQL(parse_address(address, "mysql", 3306, {}), Patience())
+    from pingyao.classify.sources.postgresql import PostgreSQL
+
     return PostgreSQL(parse_address(address, "postgresql", 5432, {}), Patience())
 
 

@@ -13,7 +13,6 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, NotFoundException
-from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -30,15 +29,19 @@ from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import PingyaoError
 from pingyao.platform.db import explain
 from pingyao.platform.identity import http as identity_http
+from pingyao.platform.identity import lending_http, lending_pages, oidc_pages
 from pingyao.platform.identity import pages as identity_pages
 from pingyao.platform.identity.model import Institution
+from pingyao.platform.identity.oidc import Provider
 from pingyao.platform.members import http as members_http
 from pingyao.platform.members import pages as members_pages
 from pingyao.platform.members.desk import Desk
 from pingyao.platform.members.machine import PREFIX, router_of
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import permits
-from pingyao.platform.web.admission import PUBLIC, admit, seat_of
+from pingyao.platform.web import answers
+from pingyao.platform.web.admission import API, PUBLIC, admit, seat_of
+from pingyao.platform.web.description import complete
 from pingyao.platform.web.node import AtNode, InSeat, Node, Seat
 from pingyao.platform.web.pages import go, render
 from pingyao.platform.web.problems import as_json, problem_of
@@ -46,7 +49,6 @@ from pingyao.platform.web.problems import as_json, problem_of
 _LOG = logging.getLogger("pingyao.node")
 MOST_BODY = 256 * 1024
 _MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
-_API = "/api/v1"
 # What a page may load: what this node serves, and nothing else; pictures inside the style sheet.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -69,6 +71,7 @@ def make_app(
     hosts: frozenset[str],
     launch: Callable[[], object],
     ring: Ring | None = None,
+    oidc: Provider | None = None,
 ) -> Litestar:
     """Returns the application of a node.
 
@@ -80,15 +83,19 @@ def make_app(
         hosts: the names it answers to.
         launch: starts what carries out the scans that wait.
         ring: its own keys for other nodes; without them it deals with none.
+        oidc: the institution's own OpenID provider.
     """
-    node = Node(engine, key, institution, hosts, version("pingyao"))
+    node = Node(engine, key, institution, hosts, version("pingyao"), oidc=oidc)
     api = Router(
-        _API,
+        API,
+        before_request=answers.replay,
+        middleware=[answers.keeping],
         route_handlers=[
             classify_http.router,
             runs_http.router,
             identity_http.router,
             members_http.router,
+            lending_http.router,
             description,
         ],
     )
@@ -100,6 +107,8 @@ def make_app(
             identity_pages.router,
             members_pages.router,
             router_of(ring),
+            lending_pages.router,
+            oidc_pages.router,
             front,
             api_page,
             asset,
@@ -114,13 +123,7 @@ def make_app(
             "carry_out": Provide(lambda: CarryOut(launch, reports), sync_to_thread=False),
             "desk": Provide(lambda: Desk(engine, ring, institution.uscc), sync_to_thread=False),
         },
-        middleware=[
-            RateLimitConfig(
-                rate_limit=("minute", 1200),
-                exclude=["^/static/", "^/healthz", "^/readyz", f"^{PREFIX}/"],
-            ).middleware
-        ],
-        stores={n: MemoryStore() for n in ("rate_limit", "sign_ins", "members")},
+        stores={"members": MemoryStore()},
         exception_handlers={
             PingyaoError: _refused,
             DBAPIError: _refused,
@@ -151,7 +154,7 @@ def front(node: AtNode, seat: InSeat) -> Response[Any]:
 @get("/api", action="own.see", include_in_schema=False, sync_to_thread=True)
 def api_page(node: AtNode, seat: InSeat, request: Request[Any, Any, Any]) -> Response[str]:
     """Lists what programs may call."""
-    paths: dict[str, dict[str, Any]] = request.app.openapi_schema.to_schema()["paths"]
+    paths: dict[str, dict[str, Any]] = _described(request.app)["paths"]
     operations = [
         (method.upper(), path, said.get("summary", ""))
         for path, methods in paths.items()
@@ -165,11 +168,15 @@ def api_page(node: AtNode, seat: InSeat, request: Request[Any, Any, Any]) -> Res
 @get("/openapi.json", action="own.see", include_in_schema=False, sync_to_thread=False)
 def description(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Returns the description of the API (OpenAPI 3.1)."""
-    return request.app.openapi_schema.to_schema()
+    return _described(request.app)
 
 
 @get(
-    "/static/{edition:str}/{name:str}", action=PUBLIC, include_in_schema=False, sync_to_thread=False
+    "/static/{edition:str}/{name:str}",
+    action=PUBLIC,
+    uncounted=True,
+    include_in_schema=False,
+    sync_to_thread=False,
 )
 def asset(
     edition: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]
@@ -183,6 +190,11 @@ def asset(
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(packed, media_type=media, headers=headers | {"content-encoding": "gzip"})
     return Response(plain, media_type=media, headers=headers)
+
+
+@cache
+def _described(app: Litestar) -> dict[str, Any]:
+    return complete(app.openapi_schema.to_schema())
 
 
 @cache
@@ -226,8 +238,10 @@ def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
         at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
         _LOG.error("%s %s: %s at %s", request.method, request.url.path, type(error).__name__, at)
     headers = dict(getattr(error, "headers", None) or {})
+    if problem.status == 401:
+        headers["www-authenticate"] = 'Bearer realm="pingyao"'
     path = request.url.path
-    if path.startswith((_API, PREFIX)) or path in ("/healthz", "/readyz"):
+    if path.startswith((API, PREFIX)) or path in ("/healthz", "/readyz"):
         return as_json(problem, headers)
     if problem.code == "identity.signed_out":
         return go("/sign-in")

@@ -15,6 +15,7 @@ from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import RECORDED, Facts, read_document
 from pingyao.ledger.formats.note import format_vkey, parse_vkey
 from pingyao.ledger.formats.opening import format_opening, read_event, read_opening
+from pingyao.ledger.formats.sm3_proof import HEADER, parse_sm3_proof, verify_sm3_proof
 from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
 from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof, verify_proof
 from pingyao.ledger.model import Checkpoint, Policy, Signed
@@ -25,7 +26,7 @@ from pingyao.platform.files import write_atomically
 from pingyao.platform.term import safe
 
 if TYPE_CHECKING:
-    from pingyao.ledger.store.fsck import Finding
+    from pingyao.ledger.store.compared import Finding
 
 app = App(
     name="ledger",
@@ -39,7 +40,7 @@ Mark = Annotated[
     Path | None,
     Parameter(help="高水位目录，须在账本目录之外；默认在本人状态目录，用于识破从旧备份恢复"),
 ]
-_MOST_PROOF = 4_000_000
+_MOST_PROOF = 6_000_000
 _OPENING = ".tlog-opening"
 
 
@@ -52,10 +53,13 @@ def init(
     algorithm: Annotated[
         tuple[Algorithm, ...], Parameter(help="签名算法，可重复给出；须含 ed25519")
     ] = (Algorithm.ED25519,),
+    device: Annotated[
+        bool, Parameter(help="Ed25519 密钥在 PKCS#11 设备中生成，永不离开", negative="")
+    ] = False,
     key: Key = "ledger",
     keystore: Keystore = None,
 ) -> None:
-    """新建账本：在密钥库中生成签名密钥，写出信任策略（policy 文件）。
+    """新建账本：在密钥库或设备中生成签名密钥，写出信任策略（policy 文件）。
 
     policy 文件即交给核验方的信任依据；其中加入 witness、group、quorum 行后，检查点须经见证方联署才发布。
     """
@@ -64,7 +68,8 @@ def init(
 
     if folder.exists() and any(folder.iterdir()):
         raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
-    keys = make_keys(open_store(keystore, create=True), key, algorithm, origin)
+    on_device = (Algorithm.ED25519,) if device else ()
+    keys = make_keys(open_store(keystore, create=True), key, algorithm, origin, on_device)
     create_log(folder, format_policy(Policy(keys, {}, {}, "none")))
     print(f"已新建账本 {safe(origin)}")
     for each in keys:
@@ -184,7 +189,7 @@ def prove(
         if index is None or not 0 <= index < published[0].size:
             raise NotFound("ledger.no_entry", "已发布的账本中没有该条目", "请核对序号，或稍后再试")
         (entry,) = reader.entries(index, 1)
-        proof = reader.prove(index, published[1], _extra(entry, shown))
+        proof = reader.prove(index, published[1], extra(entry, shown))
     finally:
         reader.close()
     # What is handed out was checked: damaged files give no proof, instead of a wrong one.
@@ -193,7 +198,8 @@ def prove(
     print(f"第 {index:,} 条的证明：{out}")
 
 
-def _extra(entry: bytes, shown: tuple[bytes, Opening | None] | None) -> bytes | None:
+def extra(entry: bytes, shown: tuple[bytes, Opening | None] | None) -> bytes | None:
+    """Returns what a proof file carries beside the proof: the entry, laid open where it may be."""
     if shown is not None:
         return format_opening(*shown)
     try:
@@ -204,7 +210,7 @@ def _extra(entry: bytes, shown: tuple[bytes, Opening | None] | None) -> bytes | 
 
 @app.command
 def verify(
-    proof: Annotated[Path, Parameter(help=".tlog-proof 证明文件")],
+    proof: Annotated[Path, Parameter(help=".tlog-proof 证明文件，或国密树的证明文件")],
     /,
     *,
     policy: Annotated[Path | None, Parameter(help="信任策略文件")] = None,
@@ -217,14 +223,19 @@ def verify(
 ) -> None:
     """离线核验证明文件：条目在账本之中，账本与见证方的签名有效；不符即以退出码 5 结束。"""
     trust = _trust(policy, vkey)
-    parsed = parse_proof(_read(proof, _MOST_PROOF))
+    data = _read(proof, _MOST_PROOF)
+    national = parse_sm3_proof(data) if data.startswith(HEADER) else None
+    parsed = national.proof if national else parse_proof(data)
     shown, opening = read_opening(parsed.extra) or (None, None)
     content = _read(entry, 65_535) if entry is not None else shown
     if content is None:
         raise Invalid(
             "ledger.no_entry_given", "证明文件内没有条目原文", "请以 --entry 给出条目原文"
         )
-    head, signed = verify_proof(parsed, leaf_hash(content), trust)
+    if national:
+        head, _, signed = verify_sm3_proof(national, content, trust)
+    else:
+        head, signed = verify_proof(parsed, leaf_hash(content), trust)
     event = read_event(opening) if opening is not None and content == shown else None
     facts = None
     if event is not None and event.kind == RECORDED:
@@ -238,6 +249,7 @@ def verify(
                 "index": parsed.index,
                 "size": head.size,
                 "origin": head.origin,
+                "tree": "sm3" if national else "sha256",
                 "entry": told,
                 "event": event,
                 "file_matches": file is not None,
@@ -245,7 +257,8 @@ def verify(
             }
         )
         return
-    print(f"核验通过：{safe(head.origin)} 的第 {parsed.index:,} 条（检查点共 {head.size:,} 条）")
+    what = "国密树头" if national else "检查点"
+    print(f"核验通过：{safe(head.origin)} 的第 {parsed.index:,} 条（{what}共 {head.size:,} 条）")
     if told is not None:
         print(
             f"登记机构：{safe(told.member)}　登记时间（登记方时钟）：{told.submitted_at:%F %T} UTC"

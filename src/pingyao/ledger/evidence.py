@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
@@ -22,7 +21,7 @@ from pingyao.ledger.formats.documents import (
 from pingyao.ledger.formats.opening import read_event, read_opening
 from pingyao.ledger.formats.tlog_proof import parse_proof, verify_proof
 from pingyao.ledger.model import Checkpoint, Policy, Signed, TlogProof
-from pingyao.ledger.rules.sealing import Opening, read_entry
+from pingyao.ledger.rules.sealing import Opening, PrivateKey, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.ledger.store.provenance import facts_of
 from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
@@ -71,9 +70,7 @@ def keep(
     return key
 
 
-def prove(
-    db: sa.Connection, folder: Path, key: str, reader: str, private: X25519PrivateKey
-) -> Proven:
+def prove(db: sa.Connection, folder: Path, key: str, reader: str, private: PrivateKey) -> Proven:
     """Opens a recorded event and checks all that proves it, down to the signatures of the policy.
 
     Raises:
@@ -152,7 +149,7 @@ def _checked(entry: bytes, opening: Opening, proof: TlogProof, policy: Policy) -
 
 
 def find_recorded(
-    db: sa.Connection, folder: Path, document: Document, reader: str, private: X25519PrivateKey
+    db: sa.Connection, folder: Path, document: Document, reader: str, private: PrivateKey
 ) -> Proven:
     """Returns the proof that exactly this document was recorded; of several, the earliest.
 

@@ -24,7 +24,7 @@ from pingyao.ledger.store.reader import (
     read_policy,
 )
 from pingyao.ledger.witness import Answer, Cosigner, Memory, add_checkpoint
-from pingyao.platform.asgi import Handler, Refusal, Reply, Request
+from pingyao.platform.asgi import Application, Handler, Refusal, Reply, Request
 
 # 16 post-quantum signatures and a full proof are 60 kB.
 _CHECKPOINT_BYTES = 256 * 1024
@@ -181,6 +181,18 @@ def tiles(folder: Path) -> Handler:
             raise Refusal(500, error.detail) from None
 
     return handle
+
+
+def mounted(handler: Handler) -> Application:
+    """Returns what another web server mounts at a path of its own, which ends what is below with a slash.
+
+    For Litestar: ``asgi(path, is_mount=True, copy_scope=True)(mounted(tiles(folder)))``.
+    """
+
+    async def handle(request: Request) -> Reply:
+        return await handler(msgspec.structs.replace(request, path=request.path.removesuffix("/")))
+
+    return Application(handle)
 
 
 def _only(request: Request, *methods: str) -> None:

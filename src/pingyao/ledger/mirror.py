@@ -34,6 +34,7 @@ from pingyao.ledger.formats.tlog_policy import format_policy
 from pingyao.ledger.model import WIDTH, Checkpoint, Note, Policy, VerifierKey
 from pingyao.ledger.rules.proofs import verify_subtree_consistency
 from pingyao.ledger.rules.tree import leaf_hashes, perfect_root, range_hash
+from pingyao.ledger.store.entries import disk_explained
 from pingyao.ledger.store.growing import GrowingLog
 from pingyao.ledger.store.reader import CHECKPOINT, POLICY, read_checkpoint, read_policy
 from pingyao.ledger.witness import Answer, Cosigner, Memory
@@ -57,6 +58,7 @@ class Mirror(GrowingLog):
     Raises:
         Conflict: another process mirrors it here.
         IntegrityBroken: what is kept is damaged or less than was cosigned.
+        Unavailable: there is no room to take it up, or the disk failed.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Mirror(GrowingLog):
         policy = format_policy(Policy(tuple(keys), own, {}, "none"))
         if not (folder / POLICY).exists() or (folder / POLICY).read_bytes() != policy:
             write_atomically(folder / POLICY, policy)
-        with ExitStack() as undo:
+        with ExitStack() as undo, disk_explained():
             super().__init__(folder, undo)
             published = read_checkpoint(folder, read_policy(folder))
             self._take_up([published[0]] if published else [])
@@ -162,6 +164,7 @@ class Mirror(GrowingLog):
         lines = [sign(pending.text, c.name, c.type, c.signer, self._at) for c in self._cosigners]
         if head.size >= self._cosigned:
             whole = Note(pending.text, (*pending.signatures, *lines))
-            write_atomically(self.folder / CHECKPOINT, format_note(whole).encode())
+            with disk_explained():
+                write_atomically(self.folder / CHECKPOINT, format_note(whole).encode())
             self._cosigned = head.size
         return "".join(map(format_line, lines)).encode()

@@ -8,17 +8,27 @@ the next run goes on with the very bytes it would have logged, and the log knows
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from pingyao.kernel.errors import NotFound, NotPermitted
+from pingyao.kernel.errors import NotFound, NotPermitted, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger.formats.documents import Document, Part
-from pingyao.ledger.rules.sealing import Opening, digest_readers, seal, unseal, unwrap, wrap_for
+from pingyao.ledger.formats.opening import read_event
+from pingyao.ledger.rules.sealing import (
+    Opening,
+    PrivateKey,
+    PublicKey,
+    digest_readers,
+    seal,
+    unseal,
+    unwrap,
+    wrap_for,
+)
 from pingyao.platform import outbox
 
 metadata = sa.MetaData()
@@ -39,7 +49,11 @@ payloads = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key", sa.String(32), nullable=False, unique=True),
-    sa.Column("kind", sa.String(128), nullable=False),
+    # What it is about, as is searched for; empty once the event has been erased.
+    sa.Column("kind", sa.String(128), nullable=False, index=True),
+    sa.Column("at", sa.String(32), index=True),
+    sa.Column("actor", sa.Text),
+    sa.Column("subject", sa.Text),
     sa.Column("entry", sa.LargeBinary, nullable=False),
     sa.Column("cipher", sa.LargeBinary, nullable=False),
     # None once the event has been erased.
@@ -58,17 +72,31 @@ documents = sa.Table(
 )
 
 
+class About(msgspec.Struct, frozen=True):
+    """What an event is about, as the table of sealed events says in clear.
+
+    Attributes:
+        at: UTC, ISO 8601; None for what was sealed before this was kept, until the next drain.
+    """
+
+    kind: str = ""
+    at: str | None = ""
+    actor: str | None = ""
+    subject: str | None = ""
+
+
 class Payload(msgspec.Struct, frozen=True):
     """A sealed event as it is kept.
 
     Attributes:
+        about: what of it can be searched for; empty once erased.
         entry: what the log holds, or will hold.
         wrapped: the event's key; None once erased.
         position: its index in the log; None until it is there.
     """
 
     key: str
-    kind: str
+    about: About
     entry: bytes
     cipher: bytes
     wrapped: bytes | None
@@ -80,7 +108,7 @@ def drain(
     engine: sa.Engine,
     append: Append,
     member: str,
-    recipients: Mapping[str, X25519PublicKey],
+    recipients: Mapping[str, PublicKey],
 ) -> int:
     """Moves every event that waits into the log, each exactly once.
 
@@ -99,7 +127,7 @@ def drain(
     return moved
 
 
-def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicKey]) -> int:
+def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, PublicKey]) -> int:
     batch, key = secrets.token_hex(16), secrets.token_bytes(32)
     at = datetime.now(UTC)
     with engine.begin() as db:
@@ -114,7 +142,9 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicK
             rows.append(
                 {
                     "key": each.key,
-                    "kind": msgspec.json.decode(each.event, type=EvidenceEvent).kind,
+                    **msgspec.structs.asdict(
+                        about(msgspec.json.decode(each.event, type=EvidenceEvent))
+                    ),
                     "entry": sealed.entry,
                     "cipher": sealed.cipher,
                     "wrapped": sealed.wrapped,
@@ -130,6 +160,35 @@ def _seal(engine: sa.Engine, member: str, recipients: Mapping[str, X25519PublicK
     return len(events)
 
 
+def about(event: EvidenceEvent) -> About:
+    """Says what an event is about."""
+    at = event.occurred_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return About(event.kind, at, event.actor, event.subject)
+
+
+def describe(engine: sa.Engine, recipient: str, private: PrivateKey) -> int:
+    """Fills in what was sealed before it could be searched for; returns how many events that were.
+
+    What this recipient cannot open stays as it is; a check of the rows says why.
+    """
+    table, last, done = payloads.c, 0, 0
+    waiting = sa.select(payloads).where(table.at.is_(None), table.wrapped.is_not(None))
+    while True:
+        with engine.begin() as db:
+            query = waiting.where(table.id > last).order_by(table.id).limit(BATCH)
+            rows = db.execute(query).all()
+            if not rows:
+                return done
+            for row in rows:
+                with suppress(PingyaoError):
+                    payload = _payload(row)
+                    event = read_event(open_payload(db, payload, recipient, private))
+                    values = msgspec.structs.asdict(about(event))
+                    db.execute(sa.update(payloads).where(table.id == row.id).values(values))
+                    done += 1
+            last = rows[-1].id
+
+
 def _append(engine: sa.Engine, append: Append) -> int:
     moved = 0
     query = (
@@ -141,7 +200,7 @@ def _append(engine: sa.Engine, append: Append) -> int:
     noted = (
         sa.update(payloads)
         .where(payloads.c.key == sa.bindparam("noted"))
-        .values(position=sa.bindparam("at"))
+        .values(position=sa.bindparam("place"))
     )
     while True:
         with engine.connect() as db:
@@ -149,7 +208,7 @@ def _append(engine: sa.Engine, append: Append) -> int:
         if not found:
             return moved
         positions = append([bytes(row.entry) for row in found])
-        rows = [{"noted": r.key, "at": p} for r, p in zip(found, positions, strict=True)]
+        rows = [{"noted": r.key, "place": p} for r, p in zip(found, positions, strict=True)]
         with engine.begin() as db:
             db.execute(noted, rows)
         moved += len(rows)
@@ -161,10 +220,10 @@ def find(db: sa.Connection, key: str) -> Payload:
     Raises:
         NotFound: no such event has been sealed here.
     """
-    found = _payload(db.execute(sa.select(payloads).where(payloads.c.key == key)).first())
+    found = db.execute(sa.select(payloads).where(payloads.c.key == key)).first()
     if found is None:
         raise NotFound("ledger.no_event", f"没有编号 {key[:40]} 的存证", "请核对编号")
-    return found
+    return _payload(found)
 
 
 def everything(db: sa.Connection) -> Iterator[Payload]:
@@ -172,9 +231,7 @@ def everything(db: sa.Connection) -> Iterator[Payload]:
     rows = db.execution_options(yield_per=BATCH).execute(
         sa.select(payloads).order_by(payloads.c.id)
     )
-    for row in rows:
-        if (found := _payload(row)) is not None:
-            yield found
+    yield from map(_payload, rows)
 
 
 def readers_of(db: sa.Connection) -> dict[str, dict[str, bytes]]:
@@ -199,13 +256,8 @@ def is_sealed(db: sa.Connection, key: str) -> bool:
     return db.execute(query).first() is not None
 
 
-def at_position(db: sa.Connection, position: int) -> Payload | None:
-    """Returns the sealed event at an index of the log, if it was sealed here."""
-    return _payload(db.execute(sa.select(payloads).where(payloads.c.position == position)).first())
-
-
 def open_payload(
-    db: sa.Connection, payload: Payload, recipient: str, private: X25519PrivateKey
+    db: sa.Connection, payload: Payload, recipient: str, private: PrivateKey
 ) -> Opening:
     """Opens a sealed event with a recipient's key.
 
@@ -239,7 +291,7 @@ def erase(db: sa.Connection, key: str) -> None:
     statement = (
         sa.update(payloads)
         .where(payloads.c.key == key, payloads.c.wrapped.is_not(None))
-        .values(wrapped=None, kind="")
+        .values(wrapped=None, **msgspec.structs.asdict(About()))
     )
     if db.execute(statement).rowcount != 1:
         raise NotFound("ledger.no_event", f"没有编号 {key[:40]} 且未销毁的存证", "请核对编号")
@@ -284,12 +336,10 @@ def _in_order(db: sa.Connection, keys: sa.Select[tuple[str]]) -> list[str]:
     return sorted(found, key=lambda key: order.get(key, 1 << 62))
 
 
-def _payload(row: Any) -> Payload | None:
-    if row is None:
-        return None
+def _payload(row: Any) -> Payload:
     return Payload(
         row.key,
-        row.kind,
+        About(row.kind, row.at, row.actor, row.subject),
         bytes(row.entry),
         bytes(row.cipher),
         None if row.wrapped is None else bytes(row.wrapped),

@@ -20,7 +20,7 @@ from pingyao.ledger.model import (
 )
 from pingyao.ledger.witness import Cosigner
 from pingyao.platform.crypto.keystore import KeyStore
-from pingyao.platform.crypto.signers import Algorithm, open_signer
+from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.files import write_atomically
 from pingyao.platform.term import safe
 
@@ -31,6 +31,7 @@ Host = Annotated[str, Parameter(help="监听的 IP 地址；默认只供本机�
 Port = Annotated[int, Parameter(help="端口；0 为任取一个空闲的")]
 Keystore = Annotated[Path | None, Parameter(help="密钥库文件；默认为本人的密钥库")]
 Key = Annotated[str, Parameter(help="见证密钥在密钥库中的名称")]
+Device = Annotated[bool, Parameter(help="Ed25519 密钥在 PKCS#11 设备中生成，永不离开", negative="")]
 _KINDS = {k.algorithm: k for k in (ED25519_COSIGNATURE, ML_DSA_44_COSIGNATURE, SM2_COSIGNATURE)}
 _POLICY = "policy"
 witness = App(name="witness", help="见证方：新建与运行 · a witness of others' logs")
@@ -62,11 +63,12 @@ def init_mirror(
         Algorithm.ED25519,
         Algorithm.ML_DSA_44,
     ),
+    device: Device = False,
     key: Annotated[str, Parameter(help="镜像密钥在密钥库中的名称")] = "mirror",
     keystore: Keystore = None,
 ) -> None:
     """新建镜像方：生成联署密钥，写出 policy 文件；把各日志的 log 行加入其中即可运行。"""
-    init(folder, name=name, algorithm=algorithm, key=key, keystore=keystore)
+    init(folder, name=name, algorithm=algorithm, device=device, key=key, keystore=keystore)
 
 
 @witness.command
@@ -79,11 +81,12 @@ def init(
         Algorithm.ED25519,
         Algorithm.ML_DSA_44,
     ),
+    device: Device = False,
     key: Key = "witness",
     keystore: Keystore = None,
 ) -> None:
     """新建见证方：生成联署密钥，写出 policy 文件；把各日志的 log 行加入其中即可运行。"""
-    from pingyao.ledger.keys import open_store
+    from pingyao.ledger.keys import make_key, open_store
 
     if folder.exists() and any(folder.iterdir()):
         raise Invalid("ledger.exists", f"目录 {folder.name} 不是空的", "请换一个目录")
@@ -91,8 +94,8 @@ def init(
     store = open_store(keystore, create=True)
     keys: dict[str, VerifierKey] = {}
     for each in algorithm:
-        store.create(f"{key}.{each}", each.value, purpose=f"witness {name}")
-        public = open_signer(each, store.get(f"{key}.{each}").secret).public_key
+        on_device = device and each == Algorithm.ED25519
+        public = make_key(store, f"{key}.{each}", each, f"witness {name}", device=on_device)
         keys[f"self-{each}"] = verifier_key(name, _KINDS[each], public)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(folder / _POLICY, format_policy(Policy((), keys, {}, "none")))
@@ -304,45 +307,6 @@ def timestamp(
     token = timestamps.stamp(tsa, text, timestamps.read_roots(root))
     path = timestamps.keep(folder, published[0].size, token)
     print(f"{published[0].size:,} 条的检查点已加盖时间戳：{path}")
-
-
-def national(
-    folder: Annotated[Path, Parameter(help="账本目录")],
-    /,
-    *,
-    check: Annotated[bool, Parameter(help="只核验已有的国密树头", negative="")] = False,
-    key: Annotated[str, Parameter(help="账本密钥在密钥库中的名称")] = "ledger",
-    keystore: Keystore = None,
-) -> None:
-    """以 SM3 重建全部条目的树，由账本的 SM2 密钥签署树头并写入账本；或核验已写入的各个树头。"""
-    from pingyao.ledger.cosigning import open_log, publish
-    from pingyao.ledger.keys import open_store, own_keys
-    from pingyao.ledger.national import append_head, check_heads
-    from pingyao.ledger.store.mark import default_mark
-    from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
-
-    policy = read_policy(folder)
-    if check:
-        published = read_checkpoint(folder, policy)
-        reader = open_reader(folder)
-        try:
-            count = check_heads(reader, published[0].size if published else 0, policy)
-        finally:
-            reader.close()
-        print(f"{count:,} 个国密树头全部相符")
-        return
-    keys = own_keys(open_store(keystore), key, policy)
-    signer = next((s for k, s in keys if k.algorithm == Algorithm.SM2), None)
-    if signer is None:
-        raise Invalid(
-            "ledger.no_sm2",
-            "账本没有 SM2 密钥",
-            "请在 init 时加上 --algorithm sm2（与 ed25519 并用）",
-        )
-    with open_log(folder, keys, default_mark(policy.logs[0].name)) as (log, cosigning):
-        index = append_head(log, signer)
-        publish(log, cosigning)
-    print(f"国密树头已签署，写为第 {index:,} 条")
 
 
 _ALARMS = {

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -86,10 +87,16 @@ def read(db: sa.Connection, search: Search, *, before: int | None, limit: int) -
     query = query.where(*_conditions(search))
     if before is not None:
         query = query.where(trail.c.id < before)
-    return [
-        Entry(r.id, r.at, r.kind, r.actor, r.subject, msgspec.json.decode(r.body))
-        for r in db.execute(query)
-    ]
+    return [_entry(row) for row in db.execute(query)]
+
+
+def read_after(
+    db: sa.Connection, position: int, limit: int, search: Search | None = None
+) -> list[Entry]:
+    """Returns lines in the order they were written, from after a number on."""
+    query = sa.select(trail).where(trail.c.id > position).order_by(trail.c.id).limit(limit)
+    query = query.where(*_conditions(search or Search()))
+    return [_entry(row) for row in db.execute(query)]
 
 
 def read_all(db: sa.Connection, search: Search, limit: int) -> Iterator[Entry]:
@@ -102,6 +109,10 @@ def read_all(db: sa.Connection, search: Search, limit: int) -> Iterator[Entry]:
         if len(found) < _BATCH:
             return
         before, left = found[-1].id, left - len(found)
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row.id, row.at, row.kind, row.actor, row.subject, msgspec.json.decode(row.body))
 
 
 def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 
 import msgspec
 import sqlalchemy as sa
@@ -19,6 +20,8 @@ outbox = sa.Table(
     # Names the event once and for all: however often it is handed on, it is recorded once.
     sa.Column("key", sa.String(32), nullable=False, unique=True),
 )
+program: ContextVar[str] = ContextVar("program", default="")
+"""The name of the token a program acts with; whatever it causes says so, besides the account."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -39,13 +42,19 @@ def emit(db: sa.Connection, events: Iterable[EvidenceEvent]) -> list[str]:
     Returns:
         Their keys, in order.
     """
-    listed = list(events)
+    listed = [_with_program(e, program.get()) for e in events]
     texts = [msgspec.json.encode(e).decode() for e in listed]
     rows = [{"key": _name(secrets.token_hex(8), t), "event": t} for t in texts]
     if rows:
         db.execute(sa.insert(outbox), rows)
         audit.keep(db, listed)
     return [row["key"] for row in rows]
+
+
+def _with_program(event: EvidenceEvent, name: str) -> EvidenceEvent:
+    if not name:
+        return event
+    return msgspec.structs.replace(event, body={**event.body, "program": name})
 
 
 def _name(draw: str, event: str) -> str:

@@ -14,33 +14,46 @@ if TYPE_CHECKING:  # the engine belongs to the extra ``node``
 ROLES = ("system", "security", "audit", "officer", "reader")
 ADMINISTRATORS = ("system", "security", "audit")
 ACTIONS: dict[str, tuple[str, ...]] = {
-    "catalogue.read": ("reading",),
-    "catalogue.decide": (),
+    "catalogue.read": ("reading", "urgent"),
+    "catalogue.decide": ("urgent",),
     "scan.read": ("reading",),
     "scan.start": (),
     "scan.stop": (),
-    "people.list": ("reading",),
-    "account.create": ("account",),
-    "account.suspend": ("account",),
-    "account.reset": ("account",),
-    "account.grant": ("account",),
-    "account.revoke": ("account",),
-    "account.unlock": ("account",),
-    "audit.read": ("reading",),
-    "audit.export": ("reading",),
+    "people.list": ("reading", "urgent"),
+    "account.create": ("account", "by_hand"),
+    "account.suspend": ("account", "by_hand", "urgent"),
+    "account.reset": ("account", "by_hand"),
+    "account.grant": ("account", "by_hand"),
+    "account.revoke": ("account", "by_hand"),
+    "account.unlock": ("account", "by_hand", "urgent"),
+    "account.vouch": ("account", "by_hand"),
+    "audit.read": ("reading", "urgent"),
+    "audit.export": ("reading", "urgent"),
+    "override.list": ("reading",),
+    "override.approve": ("account", "by_hand"),
+    "override.end": ("by_hand",),
     "members.list": ("reading",),
     "members.describe": (),
     "members.invite": (),
     "members.join": (),
-    "members.confirm": (),
-    "members.revoke": (),
-    "members.rotate": (),
+    "members.confirm": ("by_hand",),
+    "members.revoke": ("by_hand",),
+    "members.rotate": ("by_hand",),
     "own.see": ("own",),
-    "own.password": ("own",),
-    "own.second_factor": ("own",),
-    "own.sign_out": ("own",),
+    "own.password": ("own", "by_hand"),
+    "own.second_factor": ("own", "by_hand"),
+    "own.sign_out": ("own", "by_hand"),
+    "own.tokens": ("own", "by_hand"),
+    "own.override": ("own", "by_hand"),
 }
-"""Every act there is, and the groups of acts it belongs to."""
+"""Every act there is, and the groups of acts it belongs to.
+
+``by_hand`` needs a person who signed in herself, never a program; ``urgent`` may be lent in an emergency.
+"""
+SCOPES = tuple(a for a, groups in ACTIONS.items() if not {"own", "by_hand"} & {*groups})
+"""What a token for programs can be made for."""
+URGENT = tuple(a for a, groups in ACTIONS.items() if "urgent" in groups)
+"""What an emergency override can be asked for."""
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -51,12 +64,16 @@ class Actor(msgspec.Struct, frozen=True):
         name: what goes into evidence.
         role: one of ``ROLES``, empty for none; an account never has two.
         ready: whether the password is the person's own and current, and the second factor set.
+        scopes: what a program that acts for the account was given; None for the person herself.
+        lent: what an emergency override lends her now.
     """
 
     id: int
     name: str
     role: str
     ready: bool = True
+    scopes: tuple[str, ...] | None = None
+    lent: tuple[str, ...] = ()
 
 
 def require(actor: Actor, action: str, account: int | None = None) -> None:
@@ -70,12 +87,19 @@ def require(actor: Actor, action: str, account: int | None = None) -> None:
     Raises:
         NotPermitted: no policy permits it, or one forbids it.
     """
-    if not permits(actor, action, account):
+    if permits(actor, action, account):
+        return
+    if actor.scopes is not None:
         raise NotPermitted(
-            "policy.refused",
-            "您的角色无权做此操作" if actor.ready else "请先修改口令并完成登录所需的设置",
-            "如确有需要，请联系安全管理员" if actor.ready else "请打开“我的账号”",
+            "policy.out_of_scope",
+            "此令牌的范围不含该操作，或该操作须由本人登录办理",
+            "请另建范围足够的令牌，或登录控制台办理",
         )
+    raise NotPermitted(
+        "policy.refused",
+        "您的角色无权做此操作" if actor.ready else "请先修改口令并完成登录所需的设置",
+        "如确有需要，请联系安全管理员" if actor.ready else "请打开“我的账号”",
+    )
 
 
 def permits(actor: Actor, action: str, account: int | None = None) -> bool:
@@ -92,11 +116,25 @@ def permits(actor: Actor, action: str, account: int | None = None) -> bool:
         "principal": principal,
         "action": {"type": "Action", "id": action},
         "resource": resource,
-        "context": {"ready": actor.ready},
+        "context": {
+            "ready": actor.ready,
+            "program": actor.scopes is not None,
+            "scopes": _listed(actor.scopes or ()),
+            "lent": _listed(actor.lent),
+        },
     }
     parents = [{"type": "Role", "id": actor.role}] if actor.role in ROLES else []
     who = msgspec.json.encode([{"uid": principal, "attrs": {}, "parents": parents}]).decode()
     return is_authorized(request, _policies(), _actions().with_added_json_str(who)).allowed
+
+
+def only_lent(actor: Actor, action: str) -> bool:
+    """Tells whether an act that passes would not but for an emergency override."""
+    return action in actor.lent and not permits(msgspec.structs.replace(actor, lent=()), action)
+
+
+def _listed(actions: tuple[str, ...]) -> list[dict[str, dict[str, str]]]:
+    return [{"__entity": {"type": "Action", "id": action}} for action in actions]
 
 
 def policy_text() -> str:

@@ -3,6 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ledger: folder of the evidence log; empty while there is none, and events wait.
         member: the institution's name in its entries; empty for the log's own.
         policies: the institution's own policy packs for protection, files or directories.
+        oidc_issuer: the OpenID provider people may sign in by; empty for none.
+        oidc_client: what this node is called there.
+        oidc_secret_file: file of what this node shows there.
+        oidc_second_factor: ``own`` asks for an account's own second factor as well, ``issuer`` does not.
         lifecycle: its own packs of retention, approvals and controls, files or directories.
     """
 
@@ -33,6 +38,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     member: str = ""
     policies: tuple[str, ...] = ()
     lifecycle: tuple[str, ...] = ()
+    oidc_issuer: str = ""
+    oidc_client: str = ""
+    oidc_secret_file: str = ""
+    oidc_second_factor: Literal["own", "issuer"] = "own"
 
 
 def load_settings() -> Settings:

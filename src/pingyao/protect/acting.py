@@ -187,7 +187,7 @@ def act(
         return _kept(db, case, seen, step)
 
 
-def use(db: sa.Connection, id_: str, actor: str, facts: Mapping[str, object]) -> Case:
+def put_to_use(db: sa.Connection, id_: str, actor: str, facts: Mapping[str, object]) -> Case:
     """Uses up an approval in the caller's transaction."""
     case, seen = _checked(db, id_)
     return _kept(db, case, seen, Step("use", actor, now(), dict(facts)))

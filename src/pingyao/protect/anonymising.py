@@ -8,8 +8,8 @@ import pyarrow as pa
 from pingyao.kernel.errors import Invalid
 from pingyao.protect.model import Asset, Place, Release
 from pingyao.protect.picking import pick
-from pingyao.protect.ports import Reading, Sink
-from pingyao.protect.releasing import Terms, release
+from pingyao.protect.ports import Reading, Scanner, Sink
+from pingyao.protect.releasing import UNGRADED, Terms, asked, drafted, event_of, release
 from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
 from pingyao.protect.rules.mondrian import generalised, loss, partition
 from pingyao.protect.rules.private import Answer, Question, answer
@@ -63,7 +63,9 @@ def assess(
     return measure(quasi, sensitive), risk(quasi, threshold, population)
 
 
-def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink, terms: Terms) -> Outcome:
+def anonymise(
+    reading: Reading, table: str, wanted: Wanted, sink: Sink, terms: Terms, scanner: Scanner
+) -> Outcome:
     """Generalises the quasi-identifiers of a table until it is anonymous; other columns stay behind.
 
     Raises:
@@ -92,7 +94,7 @@ def anonymise(reading: Reading, table: str, wanted: Wanted, sink: Sink, terms: T
             "loss": lost,
         }
         done = {Place(asset.schema, asset.name, n): "bin" for n in wanted.quasi}
-        return Outcome(before, after, lost, release(terms, "anonymise", sink, done, facts))
+        return Outcome(before, after, lost, release(terms, scanner, "anonymise", sink, done, facts))
     except BaseException:
         sink.discard()
         raise
@@ -103,19 +105,39 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
 
 
 def ask(
-    reading: Reading, source: str, table: str, question: Question, book: Callable[[str], None]
+    reading: Reading,
+    table: str,
+    question: Question,
+    terms: Terms,
+    charge: Callable[[str], tuple[float, float]],
 ) -> list[Answer]:
-    """Answers a question with differential privacy.
+    """Answers a question with differential privacy; what it cost becomes evidence before it is told.
 
     Args:
-        source: name of the source; with the table's, the data set that pays.
-        book: books the cost to a data set, or refuses; called before there is an answer.
+        charge: books the cost to a data set, or refuses; returns its budget and what is spent of it.
+
+    Raises:
+        NotPermitted: it takes an approval, and there is none that covers it; or the budget is spent.
     """
     names = [n for n in (question.total, question.by, question.person) if n]
     asset = pick(reading, table, names)
+    rules = asked(terms.policy, terms.purpose, [UNGRADED], terms.use)
     columns = _columns(reading, asset, names or [asset.fields[0].place.column])
-    book(f"{source}/{asset.schema}/{asset.name}")
-    return answer(question, columns)
+    dataset = f"{terms.source}/{asset.schema}/{asset.name}"
+    budget, spent = charge(dataset)
+    answers = answer(question, columns)
+    facts: dict[str, object] = {
+        "question": question.said,
+        "answers": len(answers),
+        "epsilon": question.epsilon,
+        "budget": budget,
+        "spent": spent,
+    }
+    done = msgspec.structs.replace(drafted(terms, "statistics", dataset, facts), asked_by=rules)
+    use = terms.use and msgspec.structs.replace(terms.use, rows=len(answers))
+    with terms.book(event_of(done), msgspec.json.encode(done), None, use):
+        pass
+    return answers
 
 
 def _read(reading: Reading, table: str, wanted: Wanted) -> tuple[Asset, dict[str, pa.ChunkedArray]]:

@@ -4,6 +4,7 @@ A command that lets data out calls `require_approval` when it starts, and `consu
 transaction that records its run, just before the data is released.
 """
 
+import re
 from datetime import date
 
 import msgspec
@@ -11,9 +12,10 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import Invalid, NotPermitted
 from pingyao.protect import store
-from pingyao.protect.acting import Hand, day, find, now, open_case, said, use
+from pingyao.protect.acting import Hand, day, find, now, open_case, put_to_use, said
 from pingyao.protect.lifecycle_model import Case, Export
 from pingyao.protect.lifecycle_packs import Rules
+from pingyao.protect.model import Use
 from pingyao.protect.rules.cases import usable
 
 
@@ -31,14 +33,11 @@ def request_export(
     """
     for given, name in ((body.reason, "理由"), (body.recipient, "接收方"), (body.source, "数据集")):
         said(given, name)
-    kind, _, digest = body.bound.partition(":")
-    if (
-        kind not in ("plan", "file")
-        or len(digest) != 64
-        or not set(digest) <= set("0123456789abcdef")
-    ):
+    if not re.fullmatch(r"(plan|file):[0-9a-f]{64}|table:.{1,500}", body.bound):
         raise Invalid(
-            "approval.bad_bound", "没有指明批准的是哪一份方案或文件", "请给出 --plan 或 --file"
+            "approval.bad_bound",
+            "没有指明批准的是哪一份方案、文件或哪张表",
+            "请给出 --plan、--file 或 --table",
         )
     if body.rows < 1:
         raise Invalid("approval.bad_rows", "数据量应为正数", "请写明至多多少行")
@@ -68,43 +67,21 @@ def request_export(
         return open_case(db, who, msgspec.structs.replace(body, roles=roles), rules, "EX")
 
 
-def require_approval(
-    engine: sa.Engine,
-    approval: str,
-    *,
-    bound: str,
-    recipient: str = "",
-    rows: int | None = None,
-    today: date | None = None,
-) -> Export:
+def require_approval(engine: sa.Engine, use: Use, today: date | None = None) -> Export:
     """Refuses unless an export is approved; uses nothing up. For the start of a run.
-
-    Args:
-        approval: the case id.
-        bound: ``plan:`` or ``file:`` and the SHA-256 of what is to go out.
-        recipient: who gets it, where the command knows.
-        rows: how many, where known already.
 
     Raises:
         NotFound: no such approval.
         NotYet: not approved yet, or not valid yet.
-        NotPermitted: refused, revoked, expired, or for other data, another recipient or fewer rows.
+        NotPermitted: refused, revoked, expired, or for other data, another purpose or recipient, or
+            fewer rows.
         Conflict: used already.
+        IntegrityBroken: somebody altered it.
     """
-    case = find(engine, approval)
-    return _covers(case, bound, recipient, rows, today)
+    return _covers(find(engine, use.number), use, today)
 
 
-def consume_approval(
-    db: sa.Connection,
-    approval: str,
-    *,
-    bound: str,
-    actor: str,
-    recipient: str = "",
-    rows: int,
-    today: date | None = None,
-) -> Case:
+def consume_approval(db: sa.Connection, use: Use, actor: str, today: date | None = None) -> Case:
     """Uses an approval up, in the caller's transaction, just before the data is let out.
 
     Everything `require_approval` checks is checked again; of two runs at once, one is refused.
@@ -112,24 +89,35 @@ def consume_approval(
     Raises:
         As `require_approval`.
     """
-    case, _ = store.find_case(db, approval)
-    _covers(case, bound, recipient, rows, today)
-    return use(db, approval, actor, {"bound": bound, "recipient": recipient, "rows": rows})
+    case, _ = store.find_case(db, use.number)
+    body = _covers(case, use, today)
+    facts = {"bound": body.bound, "recipient": use.recipient, "rows": use.rows}
+    return put_to_use(db, use.number, actor, facts)
 
 
-def _covers(case: Case, bound: str, recipient: str, rows: int | None, today: date | None) -> Export:
+def _covers(case: Case, use: Use, today: date | None) -> Export:
     body = usable(case, today or now().astimezone().date())
-    if body.bound != bound:
+    kind = body.bound.partition(":")[0]
+    if body.bound not in use.bound or (kind != "file" and use.source != body.source):
         raise NotPermitted(
-            "approval.other_data", f"{case.id} 批准的是另一份方案或文件", "方案有改动的，请重新申请"
+            "approval.other_data",
+            f"{case.id} 批准的是 {body.source[:60]} 的另一份方案、文件或表",
+            "方案有改动的，请重新申请",
         )
-    if recipient and recipient.strip() != body.recipient:
+    if use.purpose != body.purpose:
+        raise NotPermitted(
+            "approval.other_purpose", f"{case.id} 批准的是另一用途（{body.purpose}）",
+            "请核对用途，或另行申请",
+        )  # fmt: skip
+    if use.recipient and use.recipient.strip() != body.recipient:
         raise NotPermitted(
             "approval.other_recipient", f"{case.id} 批准的接收方是“{body.recipient[:60]}”",
             "请核对接收方，或另行申请",
         )  # fmt: skip
-    if rows is not None and rows > body.rows:
+    if use.rows is not None and use.rows > body.rows:
         raise NotPermitted(
-            "approval.too_much", f"{rows:,} 行超出 {case.id} 批准的 {body.rows:,} 行", "请另行申请"
+            "approval.too_much",
+            f"{use.rows:,} 行超出 {case.id} 批准的 {body.rows:,} 行",
+            "请另行申请",
         )
     return body

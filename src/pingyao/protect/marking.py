@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pingyao.kernel.errors import Invalid, Unsupported
 from pingyao.protect.model import Place, Release
 from pingyao.protect.picking import pick
-from pingyao.protect.ports import Reading, Sink
+from pingyao.protect.ports import Reading, Scanner, Sink
 from pingyao.protect.releasing import Terms, release
 from pingyao.protect.rules.watermark import (
     Marks,
@@ -53,6 +53,7 @@ def mark(
     recipient: str,
     sink: Sink,
     terms: Terms,
+    scanner: Scanner,
     protected: Mapping[Place, str],
 ) -> Release:
     """Copies a table, marked for a recipient, and releases it if the purpose allows its columns.
@@ -80,7 +81,7 @@ def mark(
 
         sink.write(asset, first.schema, marked())
         facts: dict[str, object] = {"recipient": recipient, "columns": list(marking.columns)}
-        return release(terms, "watermark", sink, protected, facts)
+        return release(terms, scanner, "watermark", sink, protected, facts)
     except BaseException:
         sink.discard()
         raise

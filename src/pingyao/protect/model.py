@@ -87,12 +87,21 @@ class Unseen(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Content(msgspec.Struct, frozen=True):
+    """The rows of a table: how many, and the digests of them all in whatever order, hexadecimal."""
+
+    rows: int
+    sha256: str
+    sm3: str
+
+
 class Inventory(msgspec.Struct, frozen=True):
     """A source as classification saw it.
 
     Attributes:
         coverage: ``full``, ``sample`` or ``metadata``: how much of the values was looked at.
         packs: names and versions of the classification's packs.
+        contents: by schema and table, what the rows were that were scanned; where it was asked for.
     """
 
     source: str
@@ -101,6 +110,7 @@ class Inventory(msgspec.Struct, frozen=True):
     assets: tuple[Asset, ...]
     unseen: tuple[Unseen, ...] = ()
     packs: tuple[str, ...] = ()
+    contents: dict[tuple[str, str], Content] = {}
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -208,13 +218,19 @@ class Residual(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A table of the target: its rows, and the digest of its file where it is one."""
+    """A table of the target: its rows, and the digest of its file, or of its rows in a database.
+
+    Attributes:
+        file: empty where it is a table of a database.
+        sm3: of its rows, where it is one.
+    """
 
     schema: str
     table: str
     rows: int
     file: str = ""
     sha256: str = ""
+    sm3: str = ""
 
 
 class Staged(msgspec.Struct, frozen=True):
@@ -245,8 +261,33 @@ class KeyUsed(msgspec.Struct, frozen=True):
     check: str
 
 
+class Use(msgspec.Struct, frozen=True):
+    """An export approval, put to use for one thing that goes out.
+
+    Attributes:
+        number: id of the approval.
+        bound: what goes out, in each of the ways an approval may name it: ``plan:`` or ``file:``
+            and a SHA-256, or ``table:`` and schema and name.
+        source: the data set's name; not asked for where a file's digest says which it is.
+        recipient: who gets it; empty where nobody is named.
+        rows: how many, once they are known.
+    """
+
+    number: str
+    bound: tuple[str, ...]
+    purpose: Purpose
+    source: str
+    recipient: str = ""
+    rows: int | None = None
+
+
 class Record(msgspec.Struct, frozen=True):
-    """The protection record: what was done, by which rule, and what the proof found."""
+    """The protection record: what was done, by which rule, and what the proof found.
+
+    Attributes:
+        approval: id of the export approval used; empty where none was.
+        asked_by: rules that ask for one, ``pack@version/id``.
+    """
 
     source: str
     target: str
@@ -266,6 +307,8 @@ class Record(msgspec.Struct, frozen=True):
     released: bool
     key: KeyUsed | None = None
     recipient: str = ""
+    approval: str = ""
+    asked_by: tuple[str, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -274,12 +317,13 @@ class Release(msgspec.Struct, frozen=True):
     Attributes:
         facts: of the act, of plain JSON types; never a data value.
         residuals: where there are any, nothing was released.
+        approval, asked_by: as of `Record`.
     """
 
     act: str
     source: str
     target: str
-    purpose: Purpose
+    purpose: Purpose | Literal[""]
     actor: str
     at: datetime
     version: str
@@ -287,3 +331,5 @@ class Release(msgspec.Struct, frozen=True):
     made: tuple[Made, ...]
     residuals: tuple[Residual, ...]
     facts: dict[str, object]
+    approval: str = ""
+    asked_by: tuple[str, ...] = ()

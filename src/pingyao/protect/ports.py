@@ -1,13 +1,13 @@
 """What protection needs from outside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import pyarrow as pa
 
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.protect.model import Asset, Inventory, Staged, Suite
+from pingyao.protect.model import Asset, Inventory, Staged, Suite, Use
 
 BINARY_READ = 4096
 """Bytes of a binary value that a source gives at most: what may be longer is not whole."""
@@ -59,21 +59,21 @@ class Reading(Protocol):
         """Yields schema, table and column names of every table as they are now."""
         ...
 
+    def types(self, schema: str, table: str) -> Mapping[str, str]:
+        """Returns the declared types of a table's columns by their names; to be called after `columns`."""
+        ...
+
     def batches(self, asset: Asset) -> Iterator[pa.RecordBatch]:
         """Yields the rows of a table, columns named and ordered as now."""
         ...
 
 
-class Sink(Protocol):
+class Target(Protocol):
     """A target that is complete or untouched: nothing shows before `commit`."""
 
     @property
     def name(self) -> str:
         """The name shown and recorded, free of credentials."""
-        ...
-
-    def write(self, asset: Asset, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
-        """Writes a table into the staging place; returns its rows."""
         ...
 
     def staged(self) -> Staged:
@@ -86,6 +86,14 @@ class Sink(Protocol):
 
     def discard(self) -> None:
         """Removes the staging place, as if nothing had been."""
+        ...
+
+
+class Sink(Target, Protocol):
+    """A target of tables."""
+
+    def write(self, asset: Asset, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        """Writes a table into the staging place; returns its rows."""
         ...
 
 
@@ -105,13 +113,18 @@ class Book(Protocol):
     """Where records are kept, and evidence of them."""
 
     def __call__(
-        self, event: EvidenceEvent, record: bytes, staged: Staged | None = None
+        self,
+        event: EvidenceEvent,
+        record: bytes,
+        staged: Staged | None = None,
+        use: Use | None = None,
     ) -> AbstractContextManager[None]:
         """Keeps a record and its evidence if, and only if, what is done inside succeeds.
 
         Args:
             record: as JSON.
             staged: files of the target; of each it is kept which it was.
+            use: the approval that is used up by it; one that does not cover it stops it.
         """
         ...
 

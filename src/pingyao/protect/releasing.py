@@ -1,18 +1,36 @@
-"""What every use case that writes a target has in common: the proof before the release, and its evidence."""
+"""What every use case that lets data out has in common: approval, the proof before, and the evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
 import msgspec
 
-from pingyao.kernel.errors import NotPermitted
+from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.protect.model import Made, Place, Purpose, Release, Residual
-from pingyao.protect.ports import Book, Scanner, Sink
-from pingyao.protect.rules.policy import Policy
+from pingyao.protect.model import (
+    Field,
+    Inventory,
+    Made,
+    Place,
+    Purpose,
+    Release,
+    Residual,
+    Staged,
+    Use,
+)
+from pingyao.protect.ports import Book, Scanner, Sink, Target
+from pingyao.protect.rules.policy import Policy, asking
 from pingyao.protect.rules.regrade import remaining
+
+UNGRADED = Field(Place("", "", ""), "other", 5, 0)
+"""Stands for data that nobody graded: it counts as of the highest level."""
+_KINDS = {
+    "seal": "protect.file.sealed",
+    "mask": "protect.document.masked",
+    "statistics": "protect.statistics.answered",
+}
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -20,14 +38,16 @@ class Terms(msgspec.Struct, frozen=True):
 
     Attributes:
         source: its name, without credentials.
+        purpose: empty where the data stays where it is, e.g. a file encrypted to be kept.
+        use: the approval it is released under, where there is one.
     """
 
     source: str
-    purpose: Purpose
+    purpose: Purpose | Literal[""]
     policy: Policy
-    scanner: Scanner
     book: Book
     actor: str
+    use: Use | None = None
 
 
 class Withheld(NotPermitted):
@@ -43,8 +63,30 @@ class Withheld(NotPermitted):
         )
 
 
+def asked(
+    policy: Policy, purpose: Purpose | Literal[""], fields: Iterable[Field], use: Use | None
+) -> tuple[str, ...]:
+    """Returns the rules that ask for an approval before columns are given, as evidence names them.
+
+    Raises:
+        NotPermitted: there are such rules, and no approval is given.
+    """
+    if not purpose:
+        return ()
+    rules = asking(policy, purpose, fields)
+    if rules and use is None:
+        why = "；".join(f"{r.text}（{r.citation.standard or '产品默认'}）" for r in rules[:3])
+        raise NotPermitted(
+            "approval.missing",
+            f"用于{policy.purposes[purpose].zh}须有导出审批：{why}",
+            "目标未作任何改动；请以 pingyao lifecycle export request 申请，批准后以 --approval 给出编号",
+        )
+    return tuple(policy.demand(r).rule for r in rules)
+
+
 def release(
     terms: Terms,
+    scanner: Scanner,
     act: Literal["anonymise", "watermark"],
     sink: Sink,
     techniques: Mapping[Place, str],
@@ -57,30 +99,89 @@ def release(
 
     Raises:
         Withheld: something forbidden remains; the target is as it was before.
+        NotPermitted: it takes an approval, and there is none that covers it.
+        Invalid: nothing is said of what it is for.
     """
+    if not terms.purpose:
+        raise Invalid("protect.no_purpose", "没有说明用途，无从判断", "请以 --for 写明用途")
     staged = sink.staged()
-    found = remaining(terms.scanner(staged), techniques, terms.policy, terms.purpose)
-    done = Release(
+    seen = scanner(staged)
+    found = remaining(seen, techniques, terms.policy, terms.purpose)
+    if found:
+        done = msgspec.structs.replace(drafted(terms, act, sink.name, facts), residuals=found)
+        with terms.book(event_of(done), msgspec.json.encode(done)):
+            pass
+        raise Withheld(found, "请先以 protect run 处理这些列，或不提供它们")
+    fields = [f for a in seen.assets for f in a.fields]
+    return let_out(terms, act, sink, witnessed(staged, seen), fields, facts)
+
+
+def witnessed(staged: Staged, seen: Inventory) -> Staged:
+    """Returns what is staged with the digests of the rows that were scanned, where it is no file.
+
+    Raises:
+        Conflict: the scan found more or fewer rows than were written.
+    """
+    made: list[Made] = []
+    for each in staged.made:
+        content = seen.contents.get((each.schema, each.table))
+        if content is None:
+            made.append(each)
+            continue
+        if content.rows != each.rows:
+            raise Conflict(
+                "protect.rows_differ",
+                f"{each.table[:80]} 写入 {each.rows:,} 行，复扫见到 {content.rows:,} 行",
+                "目标未作任何改动；请检查目标数据库后重试",
+            )
+        made.append(msgspec.structs.replace(each, sha256=content.sha256, sm3=content.sm3))
+    return msgspec.structs.replace(staged, made=tuple(made))
+
+
+def let_out(
+    terms: Terms,
+    act: str,
+    target: Target,
+    staged: Staged,
+    fields: Iterable[Field],
+    facts: dict[str, object],
+) -> Release:
+    """Lets out what is staged: with its evidence, and using up the approval, or not at all.
+
+    Args:
+        fields: what it gives away, as far as somebody graded it.
+
+    Raises:
+        NotPermitted: it takes an approval, and there is none that covers it.
+    """
+    rules = asked(terms.policy, terms.purpose, fields, terms.use)
+    done = msgspec.structs.replace(
+        drafted(terms, act, target.name, facts), made=staged.made, asked_by=rules
+    )
+    use = terms.use
+    if use is not None and any(m.rows for m in staged.made):
+        use = msgspec.structs.replace(use, rows=sum(m.rows for m in staged.made))
+    with terms.book(event_of(done), msgspec.json.encode(done), staged, use):
+        target.commit()
+    return done
+
+
+def drafted(terms: Terms, act: str, target: str, facts: dict[str, object]) -> Release:
+    """Returns the record of an act, as far as its terms say."""
+    return Release(
         act=act,
         source=terms.source,
-        target=sink.name,
+        target=target,
         purpose=terms.purpose,
         actor=terms.actor,
         at=datetime.now(UTC),
         version=version("pingyao"),
         packs=terms.policy.packs,
-        made=staged.made,
-        residuals=found,
+        made=(),
+        residuals=(),
         facts=facts,
+        approval=terms.use.number if terms.use else "",
     )
-    event, record = event_of(done), msgspec.json.encode(done)
-    if found:
-        with terms.book(event, record):
-            pass
-        raise Withheld(found, "请先以 protect run 处理这些列，或不提供它们")
-    with terms.book(event, record, staged):
-        sink.commit()
-    return done
 
 
 def event_of(done: Release) -> EvidenceEvent:
@@ -89,11 +190,13 @@ def event_of(done: Release) -> EvidenceEvent:
         "source": done.source,
         "purpose": done.purpose,
         **outcome(done.made),
+        **approval(done.approval, done.asked_by),
         "residuals": len(done.residuals),
         **done.facts,
     }
     how = "refused" if done.residuals else "completed"
-    return EvidenceEvent(f"protect.{done.act}.{how}", done.target, done.actor, done.at, body)
+    kind = _KINDS.get(done.act, f"protect.{done.act}.{how}")
+    return EvidenceEvent(kind, done.target, done.actor, done.at, body)
 
 
 def outcome(made: Sequence[Made]) -> dict[str, object]:
@@ -101,4 +204,10 @@ def outcome(made: Sequence[Made]) -> dict[str, object]:
     return {
         "rows": sum(m.rows for m in made),
         "files": {m.file: m.sha256 for m in made if m.file},
+        "tables": {m.table: m.sha256 for m in made if m.sha256 and not m.file},
     }
+
+
+def approval(number: str, asked_by: Sequence[str]) -> dict[str, object]:
+    """Returns what an event says of an approval; nothing where none was asked for or given."""
+    return {"approval": number, "asked_by": list(asked_by)} if number or asked_by else {}

@@ -1,17 +1,15 @@
 """The use case of restoring: columns that a run encrypted or tokenised, given back for a stated reason."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 import msgspec
 import pyarrow as pa
 
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
-from pingyao.protect.model import Done, Field, Record, Release
+from pingyao.protect.model import Done, Field, Record, Release, Use
 from pingyao.protect.picking import pick
 from pingyao.protect.ports import Book, Keys, Reading, Sink, Vault
-from pingyao.protect.releasing import event_of
+from pingyao.protect.releasing import Terms, asked, let_out
 from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import Policy
 from pingyao.protect.rules.techniques import REVERSIBLE, Cell
@@ -26,6 +24,7 @@ class Restoring(msgspec.Struct, frozen=True):
         origin: its name when it was protected; empty when it still has it.
         columns: to be restored; empty for all that can be.
         vault: opens a token vault by name.
+        use: the approval to restore under, where there is one.
     """
 
     record: Record
@@ -39,6 +38,7 @@ class Restoring(msgspec.Struct, frozen=True):
     keys: Keys
     vault: Callable[[str], Vault]
     book: Book
+    use: Use | None = None
 
 
 def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict[str, int]]:
@@ -51,6 +51,7 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         Invalid: no reason, or nothing that can be restored.
         Conflict: the key is not the one that protected the data.
         NotFound: there is no such table or column, or tokens are of another vault.
+        NotPermitted: what it was protected for takes an approval, and there is none that covers it.
     """
     try:
         if not job.reason.strip():
@@ -59,6 +60,11 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         asset = pick(reading, job.table, job.columns)
         names = [f.place.column for f in asset.fields]
         wanted = _wanted(job, job.origin or asset.name, names)
+        fields = [
+            Field(d.place, "other", d.level_before, d.personal_before) for d in wanted.values()
+        ]
+        terms = Terms(job.source, job.record.purpose, job.policy, job.book, job.actor, job.use)
+        asked(terms.policy, terms.purpose, fields, terms.use)
         batches = reading.batches(asset)
         first = next(batches, None)
         if first is None:
@@ -88,9 +94,14 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
             yield from map(restored, batches)
 
         sink.write(asset, began.schema, rows())
-        release = _release(job, sink, sorted(wanted), lost)
-        with job.book(event_of(release), msgspec.json.encode(release)):
-            sink.commit()
+        facts: dict[str, object] = {
+            "reason": job.reason.strip(),
+            "columns": sorted(wanted),
+            "plan_sha256": job.record.plan_sha256,
+            "key": f"{job.keys.name}@{job.keys.version}",
+            "not_restored": sum(lost.values()),
+        }
+        release = let_out(terms, "restore", sink, sink.staged(), fields, facts)
     except BaseException:
         sink.discard()
         raise
@@ -132,26 +143,3 @@ def _wanted(job: Restoring, origin: str, names: Sequence[str]) -> dict[str, Done
             + ("、".join(n[:40] for n in fit) or "无"),
         )
     return {n: fit[n] for n in job.columns or fit}
-
-
-def _release(job: Restoring, sink: Sink, columns: Sequence[str], lost: dict[str, int]) -> Release:
-    facts: dict[str, object] = {
-        "reason": job.reason.strip(),
-        "columns": list(columns),
-        "plan_sha256": job.record.plan_sha256,
-        "key": f"{job.keys.name}@{job.keys.version}",
-        "not_restored": sum(lost.values()),
-    }
-    return Release(
-        act="restore",
-        source=job.source,
-        target=sink.name,
-        purpose=job.record.purpose,
-        actor=job.actor,
-        at=datetime.now(UTC),
-        version=version("pingyao"),
-        packs=job.policy.packs,
-        made=sink.staged().made,
-        residuals=(),
-        facts=facts,
-    )

@@ -25,12 +25,13 @@ from pingyao.protect.model import (
     Record,
     Residual,
     Staged,
+    Use,
 )
 from pingyao.protect.ports import Book, Keys, Progress, Reading, Scanner, Sink, Vault
-from pingyao.protect.releasing import Withheld, outcome
+from pingyao.protect.releasing import Withheld, approval, asked, outcome, witnessed
 from pingyao.protect.rules.apply import Tally, Worker
 from pingyao.protect.rules.keyed import Keyed
-from pingyao.protect.rules.policy import Policy, Rule, speaking
+from pingyao.protect.rules.policy import APPROVALS, Policy, Rule, speaking
 from pingyao.protect.rules.propose import allowed, defaults, propose, subject_of
 from pingyao.protect.rules.regrade import graded, residuals
 from pingyao.protect.rules.techniques import HAVE, check_params
@@ -172,6 +173,8 @@ class Run(msgspec.Struct, frozen=True):
         book: keeps the record and its evidence.
         scope: within one scope equal values meet again; each recipient gets a scope of its own.
         ready: told of what was written, before it is scanned; e.g. to show what comes next.
+        approval: number of the export approval, where there is one.
+        name: the source's, as an approval names it.
     """
 
     plan: Plan
@@ -186,6 +189,8 @@ class Run(msgspec.Struct, frozen=True):
     actor: str
     progress: Progress | None = None
     ready: Callable[[], None] | None = None
+    approval: str = ""
+    name: str = ""
 
 
 def run(job: Run) -> tuple[Record, EvidenceEvent]:
@@ -196,29 +201,43 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
 
     Raises:
         Refused: something forbidden remains; the target is as it was before.
+        NotPermitted: it takes an approval, and there is none that covers it.
         Conflict: the source has changed since the plan, or changes on the way.
     """
     started_at = datetime.now(UTC)
     try:
         plan = choose(job.plan, {}, job.policy)
+        use = use_of(plan, job.approval, job.name)
+        given = [c.field for c in plan.choices if c.technique != "withhold"]
+        rules = asked(job.policy, plan.purpose, given, use)
         tallies = _write(job, plan)
         if job.ready is not None:
             job.ready()
         staged = job.sink.staged()
         seen = job.scanner(staged)
+        staged = witnessed(staged, seen)
         left = residuals(plan.choices, tallies, seen, job.policy, plan.purpose)
-        record = _record(job, plan, tallies, started_at, left, staged)
+        record = _record(job, plan, tallies, started_at, left, staged, rules)
         event, kept = event_of(record), msgspec.json.encode(record)
         if left:
             with job.book(event, kept):
                 pass
             raise Refused(record, event)
-        with job.book(event, kept, staged):
+        if use is not None:
+            use = msgspec.structs.replace(use, rows=sum(m.rows for m in record.made))
+        with job.book(event, kept, staged, use):
             job.sink.commit()
     except BaseException:
         job.sink.discard()
         raise
     return record, event
+
+
+def use_of(plan: Plan, number: str, source: str) -> Use | None:
+    """Returns an approval as a run of a plan uses it; None where there is none."""
+    if not number:
+        return None
+    return Use(number, (f"plan:{digest(plan)}",), plan.purpose, source, plan.recipient)
 
 
 def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
@@ -234,7 +253,7 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
                 "请重新执行 protect plan 并复核",
             )
         worker = Worker(choices, job.policy, keyed, job.vault, marker)
-        worker.check(now[schema, table])
+        worker.check(now[schema, table], job.reading.types(schema, table))
         workers.append((Asset(schema, table, tuple(c.field for c in choices)), worker))
     tallies: dict[Place, Tally] = {}
     for asset, worker in workers:
@@ -274,6 +293,7 @@ def _record(
     started_at: datetime,
     left: tuple[Residual, ...],
     staged: Staged,
+    rules: tuple[str, ...],
 ) -> Record:
     done = tuple(graded(c, tallies[c.field.place], job.policy, plan.purpose) for c in plan.choices)
     keys = job.keys
@@ -291,11 +311,15 @@ def _record(
         made=() if left else staged.made,
         done=done,
         residuals=left,
-        conditions=plan.conditions,
+        conditions=tuple(
+            c for c in plan.conditions if not (job.approval and c.control in APPROVALS)
+        ),
         demands=plan.demands,
         released=not left,
         key=KeyUsed(keys.name, keys.version, keys.suite, Keyed(keys, job.scope).check),
         recipient=plan.recipient,
+        approval=job.approval,
+        asked_by=rules,
     )
 
 
@@ -313,6 +337,7 @@ def event_of(record: Record) -> EvidenceEvent:
         "plan_sha256": record.plan_sha256,
         "packs": list(record.packs),
         **outcome(record.made),
+        **approval(record.approval, record.asked_by),
         "columns": len(record.done),
         "residuals": len(record.residuals),
         "record_sha256": hashlib.sha256(

@@ -35,7 +35,11 @@ def emitted() -> set[str]:
     for file in (ROOT / "src" / "pingyao").rglob("*.py"):
         text = file.read_text("utf-8")
         found |= {m[1] or m[2] for m in _SAID.finditer(text)} | {*_PROTECT.findall(text)}
-    whole = {k for k in found if k.count(".") == 2 or k in ("node.founded", "audit.exported")}
+    whole = {
+        k
+        for k in found
+        if k.count(".") == 2 or k in ("node.founded", "audit.exported", "audit.purged")
+    }
     return whole | _COMPOSED
 
 

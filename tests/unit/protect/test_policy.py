@@ -17,7 +17,7 @@ from pingyao.protect.formats.plan_json import read_plan, write_plan
 from pingyao.protect.formats.plan_xlsx import parsed, read_plan_xlsx, write_plan_xlsx, written
 from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Plan, Purpose
 from pingyao.protect.rules.policy import Policy, applying, data_controls, speaking
-from pingyao.protect.rules.propose import allowed
+from pingyao.protect.rules.propose import allowed, defaults
 from pingyao.protect.rules.techniques import HAVE, TECHNIQUES, check_params
 from pingyao.protect.service import choose, make_plan
 
@@ -134,7 +134,8 @@ def test_every_technique_says_its_threat_and_can_be_carried_out(policy: Policy) 
     for technique in policy.techniques.values():
         assert technique.threat.endswith("。")
         if technique.id in HAVE:
-            assert check_params(technique.id, technique.params, []) == ""
+            params = defaults(technique, field("born", "birth_date", 3, 1), "")
+            assert check_params(technique.id, params, []) == ""
 
 
 def test_rules_cite_and_say_how_sure_they_are(policy: Policy) -> None:

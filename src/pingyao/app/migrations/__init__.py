@@ -13,7 +13,9 @@ from pingyao.app.migrations import (
     v0006_protection,
     v0007_node,
     v0008_members,
-    v0013_runs,
+    v0009_people,
+    v0010_explorer,
+    v0011_runs,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -26,7 +28,9 @@ _STEPS = (
     v0006_protection.upgrade,
     v0007_node.upgrade,
     v0008_members.upgrade,
-    v0013_runs.upgrade,
+    v0009_people.upgrade,
+    v0010_explorer.upgrade,
+    v0011_runs.upgrade,
 )
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)

@@ -1,29 +1,57 @@
 """The commands that work on files: documents masked, files sealed and opened."""
 
+import getpass
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from cyclopts import Parameter
 
+from pingyao.app.evidence import note, settle
 from pingyao.app.opening import Approve, Db, Store, open_catalogue, open_holder, persons
-from pingyao.app.protect.options import Json
+from pingyao.app.protect.options import (
+    Approval,
+    Json,
+    Leaving,
+    Own,
+    Recipient,
+    rules,
+    use_of,
+)
 from pingyao.kernel.errors import Invalid
+from pingyao.protect.model import Purpose
 
 if TYPE_CHECKING:
     from pingyao.protect.formats.sealing import Sealed
 
+_T = TypeVar("_T")
 
-def document(source: Path, target: Path, /, *, db: Db = None) -> None:
+
+def document(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    for_: Leaving = None,
+    recipient: Recipient = "",
+    approval: Approval = "",
+    policy: Own = (),
+    db: Db = None,
+) -> None:
     """遮盖文档中的证件号、卡号、信用代码、手机号、邮箱：.txt、.md、.log、.json、.jsonl、.docx；写成新文件。
 
     姓名与叙述中的间接线索不在其列，公开前须人工阅读。
     """
     from pingyao.protect.formats.documents import mask_document
 
-    found = mask_document(source, target)
-    _leave(db, "protect.document.masked", target, {"source": source.name, "found": found})
+    def write(path: Path) -> tuple[int, dict[str, object]]:
+        found = mask_document(source, path)
+        return found, {"found": found}
+
+    leaving = (for_, recipient, approval)
+    found = _let_out(source, target, "mask", write, leaving, policy, db)
     print(f"已写入 {target}：遮盖标识 {found:,} 处")
 
 
@@ -36,23 +64,71 @@ def seal(
     suite: Annotated[
         str, Parameter(help="intl：AES-256-GCM 与 SHA-256；gm：SM4-GCM 与 SM3")
     ] = "intl",
+    for_: Leaving = None,
+    recipient: Recipient = "",
+    approval: Approval = "",
     approve: Approve = (),
+    policy: Own = (),
     store: Store = None,
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """加密一个文件或数据集，附散列树；目标要么完整，要么不出现。"""
+    """加密一个文件或数据集，附散列树；目标要么完整，要么不出现。
+
+    交付给他人的以 --for 写明用途，策略要求审批的须给出 --approval；留存自用的不必给出。
+    """
     from pingyao.platform.term import bytes_progress
     from pingyao.protect.formats import sealing
 
     held = open_holder(store)
     total = source.stat().st_size if source.exists() else 0
-    with bytes_progress(source.name, total) as told:
-        said = sealing.seal(
-            source, target, held, to, suite=suite, approvals=persons(approve), told=told
+
+    def write(path: Path) -> tuple["Sealed", dict[str, object]]:
+        with bytes_progress(source.name, total) as told:
+            said = sealing.seal(
+                source, path, held, to, suite=suite, approvals=persons(approve), told=told
+            )
+        return said, _facts(source, said)
+
+    leaving = (for_, recipient, approval)
+    _say(_let_out(source, target, "seal", write, leaving, policy, db), json=json)
+
+
+def _let_out(
+    source: Path,
+    target: Path,
+    act: str,
+    write: Callable[[Path], tuple[_T, dict[str, object]]],
+    leaving: tuple[Purpose | None, str, str],
+    own: tuple[Path, ...],
+    db: str | None,
+) -> _T:
+    """Writes a file beside its target and lets it out, with its evidence, or not at all.
+
+    Args:
+        write: writes it to a path; gives what is to be said, and facts for the evidence.
+        leaving: for what, to whom, and under which approval.
+    """
+    from pingyao.app.keeping import open_recorder
+    from pingyao.protect.releasing import UNGRADED, Terms, asked, let_out
+    from pingyao.protect.sinks.files import WholeFile
+
+    purpose, recipient, approval = leaving
+    in_force, recorder = rules(own), open_recorder(db)
+    use = recorder.require(use_of(approval, purpose, str(source), recipient=recipient))
+    asked(in_force, purpose or "", [UNGRADED], use)
+    terms = Terms(source.name, purpose or "", in_force, recorder, getpass.getuser(), use)
+    held = WholeFile(target)
+    try:
+        result, facts = write(held.path)
+        let_out(
+            terms, act, held, held.staged(), [UNGRADED], facts | {"recipient": recipient.strip()}
         )
-    _say(said, json=json)
-    _leave(db, "protect.file.sealed", target, _facts(source, said))
+    except BaseException:
+        held.discard()
+        raise
+    recorder.settle()
+    return result
 
 
 def open_(
@@ -74,7 +150,9 @@ def open_(
     with bytes_progress(source.name, total) as told:
         said = sealing.open_(source, target, held, approvals=persons(approve), told=told)
     _say(said, json=json)
-    _leave(db, "protect.file.opened", target, _facts(source, said), recorded=False)
+    engine = open_catalogue(db)
+    note(engine, "protect.file.opened", target.name, _facts(source, said))
+    settle(engine)
 
 
 def verify(
@@ -118,19 +196,6 @@ def _facts(source: Path, said: "Sealed") -> dict[str, object]:
         "root": said.root.hex(),
         "keys": [f"{name}@{version}" for name, version in said.keys],
     }
-
-
-def _leave(
-    db: str | None, kind: str, target: Path, facts: dict[str, object], *, recorded: bool = True
-) -> None:
-    """Leaves evidence of a file, and keeps which file it is."""
-    from pingyao.app.evidence import note, record_documents, settle
-
-    engine = open_catalogue(db)
-    note(engine, kind, target.name, facts)
-    if recorded:
-        record_documents(engine, [target], {"source": str(facts["source"])})
-    settle(engine)
 
 
 def _keys(keys: tuple[tuple[str, int], ...]) -> str:

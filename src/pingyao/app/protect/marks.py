@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pingyao.app.opening import Approve, Db, Pack, Store, packs
-from pingyao.app.protect.options import For, Key, Own, Table, names, rules
+from pingyao.app.protect.options import Approval, For, Key, Own, Table, names, rules, use_of
 from pingyao.app.protection import Rescan, SourceReading
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.protect.model import Place
@@ -40,6 +40,7 @@ def watermark(
     key: Key = "protect",
     policy: Own = (),
     pack: Pack = (),
+    approval: Approval = "",
     approve: Approve = (),
     store: Store = None,
     db: Db = None,
@@ -63,10 +64,12 @@ def watermark(
     with closing(open_source(source)) as opened:
         reading = SourceReading(opened)
         scanner = Rescan(load_knowledge(packs(pack)), reading)
-        terms = Terms(opened.name, for_, in_force, scanner, recorder, getpass.getuser())
+        use = use_of(approval, for_, source, recipient=name, opened=(opened.name, reading, table))
+        actor = getpass.getuser()
+        terms = Terms(opened.name, for_, in_force, recorder, actor, recorder.require(use))
         at = {Place(s, t, c): protected[t, c] for s, t, cs in reading.columns() for c in cs if (t, c) in protected}  # fmt: skip
         sink = open_sink(target, "parquet")
-        done = mark(reading, table, marking, marks, name, sink, terms, at)
+        done = mark(reading, table, marking, marks, name, sink, terms, scanner, at)
     print(f"已写入 {target}：{sum(m.rows for m in done.made):,} 行，水印指向“{name}”")
     recorder.settle()
 

@@ -9,13 +9,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pingyao.app.opening import Approve, Db, Pack, Store, open_catalogue, packs
-from pingyao.app.protect.options import For, Json, Key, Own, rules
+from pingyao.app.protect.options import Approval, For, Json, Key, Own, rules
 from pingyao.app.protection import Rescan, SourceReading, field_of, inventory_of
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.protect.model import Asset, Inventory, Place, Plain, Plan, Stage
 from pingyao.protect.rules.policy import Policy
-from pingyao.protect.service import Refused, Run, choose, make_plan
+from pingyao.protect.service import Refused, Run, choose, make_plan, use_of
 from pingyao.protect.service import run as carry_out
 
 _MOST_LETTERS = 100
@@ -124,14 +124,15 @@ def run(
     record: Annotated[Path | None, Parameter(help="保护记录的目录；默认为 目标名-record")] = None,
     policy: Own = (),
     pack: Pack = (),
+    approval: Approval = "",
     approve: Approve = (),
     store: Store = None,
     db: Db = None,
 ) -> None:
     """执行方案，复扫结果，确认没有不允许的内容后才放行；目标要么完整，要么原样未动。
 
-    TARGET：.parquet、.csv、.db 文件，目录，或 postgresql://用户@主机/库?schema=名称（口令取自
-    PINGYAO_TARGET_PASSWORD）。目标须尚不存在。
+    TARGET：.parquet、.csv、.db 文件，目录，postgresql://用户@主机/库?schema=名称，或
+    mysql://用户@主机/库（口令取自 PINGYAO_TARGET_PASSWORD）。目标须尚不存在。
     """
     from pingyao.app.keeping import open_keys, open_recorder, vaults
     from pingyao.classify.sources.open import open_source
@@ -151,6 +152,7 @@ def run(
     about = {"source": made.source, "purpose": made.purpose, "target": _stem(target)}
     with closing(open_source(source)) as opened, scan_progress(enabled=True) as progress:
         reading = SourceReading(opened)
+        recorder.require(use_of(made, approval, opened.name))
         job = Run(
             plan=made,
             policy=in_force,
@@ -164,6 +166,8 @@ def run(
             actor=getpass.getuser(),
             progress=progress,
             ready=lambda: print("已写入暂存，正在复扫……", file=sys.stderr),
+            approval=approval,
+            name=opened.name,
         )
         try:
             done, event = carry_out(job)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pingyao.app.opening import Approve, Db, Store
-from pingyao.app.protect.options import Key, Own, Table, names, rules
+from pingyao.app.protect.options import Approval, Key, Own, Table, names, rules, use_of
 from pingyao.app.protection import SourceReading
 
 
@@ -23,6 +23,7 @@ def restore(
     table: Table = "",
     origin: Annotated[str, Parameter(help="该表在处理时的名称，与现名不同时写明")] = "",
     key: Key = "protect",
+    approval: Approval = "",
     approve: Approve = (),
     policy: Own = (),
     store: Store = None,
@@ -43,6 +44,8 @@ def restore(
     run, in_force = read_record(record), rules(policy)
     keys, recorder = open_keys(key, store, approve), open_recorder(db)
     with closing(open_source(source)) as opened:
+        reading = SourceReading(opened)
+        use = use_of(approval, run.purpose, source, opened=(opened.name, reading, table))
         job = Restoring(
             record=run,
             table=table,
@@ -55,9 +58,10 @@ def restore(
             keys=keys,
             vault=vaults(recorder.engine, store, keys, "", approve, reason),
             book=recorder,
+            use=recorder.require(use),
         )
         sink = open_sink(target, "parquet")
-        done, lost = give_back(SourceReading(opened), sink, job)
+        done, lost = give_back(reading, sink, job)
     print(
         f"已写入 {target}：{sum(m.rows for m in done.made):,} 行，还原 {'、'.join(map(safe, lost))}"
     )

@@ -9,7 +9,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pingyao.app.opening import Db, Pack, packs
-from pingyao.app.protect.options import For, Json, Own, Table, names, rules
+from pingyao.app.protect.options import (
+    Approval,
+    For,
+    Json,
+    Leaving,
+    Own,
+    Recipient,
+    Table,
+    names,
+    rules,
+    use_of,
+)
 from pingyao.app.protection import Rescan, SourceReading
 from pingyao.kernel.errors import Invalid
 
@@ -60,6 +71,8 @@ def anonymise(
     k: Annotated[int, Parameter(help="每类至少的行数")] = 5,
     l: Annotated[int, Parameter(help="每类至少的敏感取值数")] = 1,  # noqa: E741 - its name in the literature
     t: Annotated[float, Parameter(help="每类与整体的最大距离，0–1；按取值比例之差计")] = 1.0,
+    recipient: Recipient = "",
+    approval: Approval = "",
     policy: Own = (),
     pack: Pack = (),
     db: Db = None,
@@ -83,8 +96,12 @@ def anonymise(
     with closing(open_source(source)) as opened:
         reading = SourceReading(opened)
         scanner = Rescan(load_knowledge(packs(pack)), reading)
-        terms = Terms(opened.name, for_, in_force, scanner, recorder, getpass.getuser())
-        outcome = make(reading, table, wanted, open_sink(target, "parquet"), terms)
+        use = use_of(
+            approval, for_, source, recipient=recipient, opened=(opened.name, reading, table)
+        )
+        actor = getpass.getuser()
+        terms = Terms(opened.name, for_, in_force, recorder, actor, recorder.require(use))
+        outcome = make(reading, table, wanted, open_sink(target, "parquet"), terms, scanner)
     show_outcome(outcome, wanted)
     print(f"复扫无不允许的内容，已写入 {target}：{sum(m.rows for m in outcome.release.made):,} 行")
     recorder.settle()
@@ -106,15 +123,22 @@ def statistics(
     person: Annotated[str, Parameter(help="标识个人的列；一人多行时必须给出")] = "",
     most: Annotated[int, Parameter(help="每人至多计入的行数")] = 1,
     table: Table = "",
+    for_: Leaving = None,
+    recipient: Recipient = "",
+    approval: Approval = "",
+    policy: Own = (),
+    db: Db = None,
 ) -> None:
     """以差分隐私回答计数、求和与直方图，并从隐私预算中扣除。
 
     噪声由 OpenDP 生成，需安装附加组件 pingyao[dp]。
     """
+    from pingyao.app.keeping import open_recorder
     from pingyao.classify.sources.open import open_source
     from pingyao.protect.anonymising import ask
     from pingyao.protect.budget import charge
     from pingyao.protect.cli import show_answers
+    from pingyao.protect.releasing import Terms
     from pingyao.protect.rules.private import Question
 
     known = names(groups)
@@ -124,10 +148,20 @@ def statistics(
         raise Invalid("protect.bad_option", "求和须给出 --low 与 --high", "请给出与数据无关的界限")
     question = Question(epsilon, total, low, high, unit, by, known, person, most)
 
-    def book(dataset: str) -> None:
-        asked = f"sum({total})" if total else "count"
-        book = charge(ledger, dataset, budget, epsilon, f"{asked} by {by}" if by else asked, getpass.getuser())  # fmt: skip
+    def charged(dataset: str) -> tuple[float, float]:
+        book = charge(ledger, dataset, budget, epsilon, question.said, getpass.getuser())
         print(f"隐私预算 {book.budget:g}，已用 {book.spent:g}", file=sys.stderr)
+        return book.budget, book.spent
 
+    in_force, recorder = rules(policy), open_recorder(db)
     with closing(open_source(source)) as opened:
-        show_answers(ask(SourceReading(opened), opened.name, table, question, book))
+        reading = SourceReading(opened)
+        use = use_of(
+            approval, for_, source, recipient=recipient, opened=(opened.name, reading, table)
+        )
+        terms = Terms(
+            opened.name, for_ or "", in_force, recorder, getpass.getuser(), recorder.require(use)
+        )
+        answers = ask(reading, table, question, terms, charged)
+    show_answers(answers)
+    recorder.settle()

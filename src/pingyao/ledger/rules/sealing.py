@@ -2,9 +2,11 @@
 
 An entry of the log holds a salted commitment and the hash of a ciphertext. The ciphertext is kept
 outside the log under a key of its own, which is wrapped by a key of the batch, which is wrapped for
-every entitled member and the regulator. To erase an event, its own key is destroyed.
+every entitled member and the regulator: with HPKE, or with SM2 for who has such a key. To erase an event,
+its own key is destroyed.
 
-Cites: RFC 9180 (HPKE), RFC 3394 (AES key wrap), NIST SP 800-38D (AES-GCM).
+Cites: RFC 9180 (HPKE), GB/T 32918.4-2016 (SM2 encryption), GB/T 35276-2017 (its DER form), RFC 3394 (AES
+key wrap), NIST SP 800-38D (AES-GCM).
 """
 
 import hashlib
@@ -24,11 +26,15 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from pingyao.kernel.errors import IntegrityBroken, NotPermitted
+from pingyao.platform.crypto.sm2 import Sm2PrivateKey, Sm2PublicKey
 
 _SALT = 32
 _NONCE = bytes(12)  # every key encrypts once
 _HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _INFO = b"pingyao evidence batch key v1\n"
+_BATCH_KEY = 32
+PublicKey = X25519PublicKey | Sm2PublicKey
+PrivateKey = X25519PrivateKey | Sm2PrivateKey
 SCHEMA = "pingyao.evidence/1"
 
 
@@ -183,10 +189,12 @@ def read_entry(entry: bytes) -> Entry:
     return told
 
 
-def wrap_for(recipients: Mapping[str, X25519PublicKey], batch_key: bytes) -> dict[str, bytes]:
+def wrap_for(recipients: Mapping[str, PublicKey], batch_key: bytes) -> dict[str, bytes]:
     """Wraps a batch key for each recipient by name."""
     return {
-        name: _HPKE.encrypt(batch_key, public, _INFO + name.encode())
+        name: public.encrypt(batch_key)
+        if isinstance(public, Sm2PublicKey)
+        else _HPKE.encrypt(batch_key, public, _INFO + name.encode())
         for name, public in recipients.items()
     }
 
@@ -210,13 +218,18 @@ def check_kept(entry: Entry, cipher: bytes, wrapped: bytes | None, readers: str)
         raise _broken("包裹的密钥与存证条目不符")
 
 
-def unwrap(name: str, private: X25519PrivateKey, wrapped: bytes) -> bytes:
+def unwrap(name: str, private: PrivateKey, wrapped: bytes) -> bytes:
     """Returns the batch key wrapped for a recipient.
 
     Raises:
         NotPermitted: it was wrapped for another key.
     """
     try:
+        if isinstance(private, Sm2PrivateKey):
+            key = private.decrypt(wrapped)
+            if len(key) != _BATCH_KEY:
+                raise ValueError("no batch key")
+            return key
         return _HPKE.decrypt(wrapped, private, _INFO + name.encode())
     except (InvalidTag, ValueError):
         raise NotPermitted(

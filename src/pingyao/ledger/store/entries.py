@@ -9,16 +9,18 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pingyao.kernel.errors import IntegrityBroken, Unavailable
+from pingyao.kernel.errors import IntegrityBroken, Invalid, PingyaoError, Unavailable
 from pingyao.ledger.formats.tlog_tiles import join_bundle, split_bundle
 
 MAGIC = b"pingyao-ledger-1"
 _HEADER = struct.Struct(">IIQ16s")
 MAX_BODY = 1 << 26
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Batch(NamedTuple):
@@ -69,13 +71,13 @@ class EntryFile:
             write_at(self._handle, record, self.end)
         except OSError as error:
             self._take_back()
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in _NO_ROOM:
                 raise Unavailable(
                     "ledger.disk_full",
                     "磁盘空间不足，本批未写入，此前条目完好",
                     "请腾出空间后重试；重试不会产生重复条目",
                 ) from None
-            raise disk_failed() from None
+            raise disk_failed(error) from None
         try:
             os.fdatasync(self._handle)
         except OSError:
@@ -193,11 +195,28 @@ def write_at(handle: int, data: bytes, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def disk_failed() -> Unavailable:
+def disk_failed(error: OSError | None = None) -> PingyaoError:
     """Returns the error after which a log must be opened anew."""
+    if error is not None and error.errno in _NO_ROOM:
+        return Unavailable(
+            "ledger.no_room",
+            "磁盘空间不足，账本已停止追加，已确认的条目完好",
+            "请腾出空间，然后重新打开账本；重试不会产生重复条目",
+        )
+    if error is not None and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Invalid("ledger.not_writable", "账本目录不可写", "请检查目录的属主、权限与挂载方式")
     return Unavailable(
         "ledger.disk_failed", "磁盘写入失败，账本已停止追加", "请检查磁盘，然后重新打开账本"
     )
+
+
+@contextmanager
+def disk_explained() -> Generator[None]:
+    """Says what it means that a file could not be read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_failed(error) from None
 
 
 def _damaged(detail: str) -> IntegrityBroken:

@@ -13,28 +13,20 @@ import numpy as np
 from pingyao.kernel.errors import IntegrityBroken, Invalid, PingyaoError
 from pingyao.ledger.formats.checkpoint import parse_checkpoint
 from pingyao.ledger.formats.note import parse_note, verify_note
-from pingyao.ledger.model import HASH, HEIGHT, WIDTH, Checkpoint, Policy
-from pingyao.ledger.rules.tree import EMPTY_ROOT, leaf_hashes, node_hash, perfect_root
+from pingyao.ledger.model import HASH, Checkpoint, Policy
+from pingyao.ledger.rules.tree import leaf_hashes
+from pingyao.ledger.store.compared import Compared, Finding, grown, root_of
 from pingyao.ledger.store.entries import MAGIC, Batch, EntryFile
 from pingyao.ledger.store.growing import RESUME, Resume, entry_positions
+from pingyao.ledger.store.hashes import LEVELS
 from pingyao.ledger.store.reader import CHECKPOINT, ENTRIES, HASHES, POLICY, read_policy
 from pingyao.ledger.store.sealed import SEALED
 from pingyao.ledger.store.sealed import check as sealed
 from pingyao.ledger.store.seen import sorted_run
+from pingyao.ledger.store.sm3_check import FOLDER as SM3
+from pingyao.ledger.store.sm3_check import Sm3Tree
 
 Progress = Callable[[int], None]
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that does not follow from the entries.
-
-    Attributes:
-        where: file, and place in it where that is known.
-        detail: what is wrong, in words.
-    """
-
-    where: str
-    detail: str
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -124,15 +116,18 @@ class _Tree:
         self.size = 0
         self._found = found
         self._heads = heads
-        self._tails: list[list[bytes]] = [[] for _ in range(6)]
-        self._files = {n: _Compared(folder, n, found) for n in _names()}
+        self._tails: list[list[bytes]] = [[] for _ in range(LEVELS)]
+        self._files = {n: Compared(folder, f"{HASHES}/{n}", found) for n in _names()}
         self._resume = _resume(folder, found)
+        self._sm3 = Sm3Tree(folder, found) if (folder / SM3).is_dir() else None
         self._check_heads(0)
 
     def take(self, batch: Batch) -> None:
         leaves = leaf_hashes(batch.entries)
         positions = entry_positions(batch.position, batch.entries)
         self._files["positions"].expect(positions.astype(">u8").tobytes())
+        if self._sm3:
+            self._sm3.take(batch.entries)
         at = 0
         # Heads may lie inside a batch: the tree is looked at there.
         sizes = {h.size - self.size for h in self._heads.values()} | {len(leaves)}
@@ -146,76 +141,29 @@ class _Tree:
             self._resume = None
 
     def _grow(self, leaves: list[bytes]) -> None:
-        added = leaves
-        for level, tail in enumerate(self._tails):
-            if not added:
-                break
+        for level, added in grown(self._tails, leaves):
             self._files[f"level-{level}"].expect(b"".join(added))
-            tail.extend(added)
-            full = len(tail) // WIDTH
-            added = [perfect_root(tail[i * WIDTH : (i + 1) * WIDTH]) for i in range(full)]
-            del tail[: full * WIDTH]
         self.size += len(leaves)
         self._check_heads(self.size)
 
     def _check_heads(self, size: int) -> None:
         for name, head in self._heads.items():
-            if head.size == size and head.root != self._root():
+            if head.size == size and head.root != root_of(self._tails):
                 self._found.append(Finding(name, f"前 {size:,} 条的根与检查点不符"))
-
-    def _root(self) -> bytes:
-        parts: list[bytes] = []
-        for tail in reversed(self._tails):
-            at = 0
-            for bit in reversed(range(HEIGHT)):
-                if len(tail) & 1 << bit:
-                    parts.append(perfect_root(tail[at : at + (1 << bit)]))
-                    at += 1 << bit
-        if not parts:
-            return EMPTY_ROOT
-        found = parts.pop()
-        while parts:
-            found = node_hash(parts.pop(), found)
-        return found
 
     def finish(self) -> None:
         if self._resume and self._resume != Resume(0, len(MAGIC)):
             self._found.append(Finding(RESUME, "续接位置与条目不符"))
+        if self._sm3:
+            self._sm3.finish()
         for file in self._files.values():
             file.finish()
 
 
 def _names() -> Iterator[str]:
     yield "positions"
-    for level in range(6):
+    for level in range(LEVELS):
         yield f"level-{level}"
-
-
-class _Compared:
-    """A derived file, compared as its content is made again; only the first difference is told."""
-
-    def __init__(self, folder: Path, name: str, found: list[Finding]) -> None:
-        path = folder / HASHES / name
-        self._name, self._found = f"{HASHES}/{name}", found
-        self._file = path.open("rb") if path.exists() else None
-        self._at = 0
-        self._told = False
-
-    def expect(self, data: bytes) -> None:
-        if self._told:
-            return
-        held = self._file.read(len(data)) if self._file else b""
-        if held != data:
-            at = next((i for i, (a, b) in enumerate(zip(held, data, strict=False)) if a != b), 0)
-            self._found.append(Finding(f"{self._name} @{self._at + at}", "与由条目重算的结果不符"))
-            self._told = True
-        self._at += len(data)
-
-    def finish(self) -> None:
-        if self._file:
-            if not self._told and self._file.read(1):
-                self._found.append(Finding(f"{self._name} @{self._at}", "比由条目重算的结果长"))
-            self._file.close()
 
 
 def _resume(folder: Path, found: list[Finding]) -> Resume | None:

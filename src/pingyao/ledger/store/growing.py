@@ -137,18 +137,23 @@ class GrowingLog(LogFiles):
             self._note_extended(leaves)
             if self.size - self._resumed.size >= _FLUSH_EVERY:
                 self._save_resume()
-        except OSError:
-            raise disk_failed() from None
+        except OSError as error:
+            raise disk_failed(error) from None
         self._failed = False
 
     def _note_extended(self, leaves: Sequence[bytes]) -> None:
         """Is told what was added, before it counts as done."""
 
     def close(self) -> None:
-        """Makes the derived files durable, closes everything and lets others append."""
+        """Makes the derived files durable, closes everything and lets others append.
+
+        Where there is no room for them they are made anew from the entries when the log is opened.
+        """
         try:
             if not self._failed:
                 self._save_resume()
+        except OSError:
+            print("派生文件未能落盘，下次打开账本时由条目重建", file=sys.stderr)
         finally:
             super().close()
             os.close(self._lock)

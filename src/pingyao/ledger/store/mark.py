@@ -9,6 +9,7 @@ folder, from starting.
 import fcntl
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -60,6 +61,8 @@ class Mark:
         """Flushes, and lets others have it."""
         try:
             self.flush()
+        except OSError:
+            print("高水位未能落盘，下次签出检查点时补上", file=sys.stderr)
         finally:
             os.close(self._lock)
 

@@ -89,6 +89,10 @@ class LogFiles:
         """Returns the root of the tree when it had this size."""
         return self._hashes.root(size)
 
+    def node(self, level: int, index: int) -> bytes:
+        """Returns the hash of a perfect subtree."""
+        return self._hashes.node(level, index)
+
     def entries(self, first: int, count: int) -> list[bytes]:
         """Returns entries."""
         if not count:

@@ -12,6 +12,7 @@ from pingyao.ledger.formats.note import parse_note
 from pingyao.ledger.formats.tlog_tiles import bundle, format_path, split_bundle
 from pingyao.ledger.model import WIDTH
 from pingyao.ledger.rules.tree import leaf_hashes
+from pingyao.ledger.store.entries import disk_explained
 from pingyao.ledger.store.growing import GrowingLog
 from pingyao.ledger.store.reader import CHECKPOINT, POLICY
 from pingyao.platform.files import write_atomically
@@ -81,7 +82,7 @@ class _Restored(GrowingLog):
     """The log as it comes in."""
 
     def __init__(self, folder: Path) -> None:
-        with ExitStack() as undo:
+        with ExitStack() as undo, disk_explained():
             super().__init__(folder, undo)
             self._take_up(())
             self._save_resume()

@@ -17,7 +17,7 @@ from pingyao.ledger.formats.note import format_note, parse_note, sign, verifier_
 from pingyao.ledger.formats.tlog_tiles import fits
 from pingyao.ledger.model import ED25519, Checkpoint, Note, Policy, SignatureType, VerifierKey
 from pingyao.ledger.rules.tree import leaf_hashes
-from pingyao.ledger.store.entries import disk_failed
+from pingyao.ledger.store.entries import disk_explained, disk_failed
 from pingyao.ledger.store.growing import GrowingLog
 from pingyao.ledger.store.mark import Mark
 from pingyao.ledger.store.reader import (
@@ -49,6 +49,7 @@ class Log(GrowingLog):
         Conflict: another process appends.
         IntegrityBroken: entries are damaged, or a head was signed that this log does not hold.
         Invalid: a key is not the log's.
+        Unavailable: there is no room to take it up, or the disk failed.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Log(GrowingLog):
         self.origin = self.policy.logs[0].name
         self._signers = _own(self.policy, signers)
         self._clock, self._last_at = clock, 0
-        with ExitStack() as undo:
+        with ExitStack() as undo, disk_explained():
             super().__init__(folder, undo)
             self._mark = Mark(mark)
             undo.callback(self._mark.close)
@@ -143,8 +144,8 @@ class Log(GrowingLog):
         note = format_note(Note(text, lines))
         try:
             self._mark.raise_to(note)
-        except OSError:
-            raise disk_failed() from None
+        except OSError as error:
+            raise disk_failed(error) from None
         return head, note
 
     def publish(self, note: str) -> None:
@@ -165,8 +166,8 @@ class Log(GrowingLog):
         try:
             temporary.write_text(note, "utf-8", newline="")
             temporary.replace(path)
-        except OSError:
-            raise disk_failed() from None
+        except OSError as error:
+            raise disk_failed(error) from None
         self._published = head.size
 
     def _now(self) -> int:

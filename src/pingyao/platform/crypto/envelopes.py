@@ -58,7 +58,10 @@ def seal(suite: Suite, to: PublicKey, payload: bytes, context: bytes = b"") -> b
     session, nonce = os.urandom(_SM4_BYTES), os.urandom(NONCE_BYTES)
     content = choose.seal("sm4-gcm", session, nonce, payload, context)
     return cms.enveloped(
-        cms.holder(to.institution, to.id), sm2.encrypt(to.public, session), nonce, content
+        cms.holder(to.institution, to.id),
+        sm2.Sm2PublicKey(to.public).encrypt(session),
+        nonce,
+        content,
     )
 
 
@@ -99,7 +102,7 @@ def open_sealed(suite: Suite, secret: bytes, sealed: bytes, context: bytes = b""
 
     try:
         recipient, nonce, content = cms.read_enveloped(sealed)
-        session = sm2.decrypt(secret, recipient.encrypted_key)
+        session = sm2.Sm2PrivateKey(secret).decrypt(recipient.encrypted_key)
     except ValueError:
         raise _broken() from None
     if len(session) != _SM4_BYTES or len(content) < TAG_BYTES:

@@ -30,14 +30,18 @@ _VERSION_BYTES = 4
 
 
 class Hsm:
-    """An open session with a token; close it when done."""
+    """An open session with a token; close it when done.
+
+    Attributes:
+        session: as the adapter gives it.
+    """
 
     def __init__(self, session: Any) -> None:
-        self._session = session
+        self.session = session
 
     def close(self) -> None:
         """Ends the session."""
-        self._session.close()
+        self.session.close()
 
     def create(self, name: str) -> int:
         """Makes an AES-256 key that the device will not give away; returns its version, 1.
@@ -45,7 +49,7 @@ class Hsm:
         Raises:
             Conflict: the name is taken.
         """
-        with _explained():
+        with explained():
             if self._versions(name):
                 raise Conflict("keys.exists", f"设备中已有密钥 {name}", "请换一个名称，或轮换它")
             return self._generate(name, 1)
@@ -56,7 +60,7 @@ class Hsm:
         Raises:
             NotFound: no such key.
         """
-        with _explained():
+        with explained():
             return self._generate(name, max(self._found(name)) + 1)
 
     def destroy(self, name: str, version: int) -> None:
@@ -65,19 +69,19 @@ class Hsm:
         Raises:
             NotFound: no such version.
         """
-        with _explained():
+        with explained():
             self._found(name, version)[version].destroy()
 
     def versions(self, name: str) -> list[int]:
         """Returns the versions of a key that the device holds."""
-        with _explained():
+        with explained():
             return sorted(self._versions(name))
 
     def wrap(
         self, name: str, data_key: bytes, context: bytes, approvals: Approvals | None = None
     ) -> Wrapped:
         """See `keys.KeyHolder`."""
-        with _explained():
+        with explained():
             held = self._found(name)
             version, nonce = max(held), os.urandom(NONCE_BYTES)
             how = _gcm(nonce, bound(name, version, context))
@@ -90,7 +94,7 @@ class Hsm:
 
         if wrapped.cipher != _CIPHER or len(wrapped.nonce) != NONCE_BYTES:
             raise bad_tag()
-        with _explained():
+        with explained():
             key = self._found(wrapped.key, wrapped.version)[wrapped.version]
             how = _gcm(wrapped.nonce, bound(wrapped.key, wrapped.version, context))
             try:
@@ -104,7 +108,7 @@ class Hsm:
         from pkcs11 import Attribute, ObjectClass
 
         wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: name}
-        return {int.from_bytes(k.id, "big"): k for k in self._session.get_objects(wanted)}
+        return {int.from_bytes(k.id, "big"): k for k in self.session.get_objects(wanted)}
 
     def _found(self, name: str, version: int | None = None) -> dict[int, Any]:
         held = self._versions(name)
@@ -120,7 +124,7 @@ class Hsm:
     def _generate(self, name: str, version: int) -> int:
         from pkcs11 import Attribute, KeyType
 
-        self._session.generate_key(
+        self.session.generate_key(
             KeyType.AES,
             256,
             label=name,
@@ -149,14 +153,30 @@ def open_hsm(library: Path, token: str, pin: str, *, writable: bool = False) -> 
         import pkcs11
     except ImportError:
         raise Unsupported("keys.no_pkcs11", "未安装 PKCS#11 适配", "请安装 pingyao[hsm]") from None
-    with _explained():
+    with explained():
         try:
             found = pkcs11.lib(str(library))
         except (RuntimeError, OSError):
             raise Unsupported(
                 "keys.no_pkcs11", f"{library.name} 不是可用的 PKCS#11 库", "请向设备厂商索取"
             ) from None
-        return Hsm(found.get_token(token_label=token).open(user_pin=pin, rw=writable))
+        held = found.get_token(token_label=token)
+        try:
+            return Hsm(held.open(user_pin=pin, rw=writable))
+        except pkcs11.UserAlreadyLoggedIn:  # all sessions of a program share one login
+            return Hsm(held.open(rw=writable))
+
+
+def open_configured(*, writable: bool = False) -> Hsm | None:
+    """Opens the token that ``PINGYAO_PKCS11_LIBRARY`` and ``PINGYAO_PKCS11_TOKEN`` name; None where none is."""
+    from pingyao.platform.crypto.passphrases import passphrase
+
+    library = os.environ.get("PINGYAO_PKCS11_LIBRARY")
+    if not library:
+        return None
+    token = os.environ.get("PINGYAO_PKCS11_TOKEN", "")
+    pin = passphrase("PINGYAO_PKCS11_PIN", "设备口令")
+    return open_hsm(Path(library), token, pin, writable=writable)
 
 
 def _gcm(nonce: bytes, aad: bytes) -> dict[str, Any]:
@@ -167,7 +187,7 @@ def _gcm(nonce: bytes, aad: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained() -> Generator[None]:
+def explained() -> Generator[None]:
     """Says what a device's error means."""
     from pkcs11 import exceptions as errors
 

@@ -3,8 +3,8 @@
 `cryptography` offers no SM2, and the wheels that do embed libraries no longer maintained. The OpenSSL of
 the operating system is kept by its vendor and exists for every processor the product runs on.
 
-Cites: GB/T 32918.2-2016 (signature), GB/T 32918.4-2016 (encryption), GB/T 35276-2017 (identity, DER form
-of signatures and of ciphertexts: C1, C3, C2).
+Cites: GB/T 32918.2-2016 (signature), GB/T 32918.4-2016 (encryption), GB/T 35276-2017 (identity, DER form of
+signatures and ciphertexts).
 """
 
 import ctypes
@@ -34,6 +34,10 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_PKEY_free": (None, (c_void_p,)),
     "EVP_PKEY_CTX_new": (c_void_p, (c_void_p, c_void_p)),
     "EVP_PKEY_CTX_free": (None, (c_void_p,)),
+    "EVP_PKEY_encrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_encrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
+    "EVP_PKEY_decrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_decrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "EVP_PKEY_CTX_set1_id": (c_int, (c_void_p, c_char_p, c_size_t)),
     "EVP_MD_CTX_new": (c_void_p, ()),
     "EVP_MD_CTX_free": (None, (c_void_p,)),
@@ -43,10 +47,6 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_DigestSign": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "EVP_DigestVerifyInit": (c_int, (c_void_p,) * 5),
     "EVP_DigestVerify": (c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)),
-    "EVP_PKEY_encrypt_init": (c_int, (c_void_p,)),
-    "EVP_PKEY_encrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
-    "EVP_PKEY_decrypt_init": (c_int, (c_void_p,)),
-    "EVP_PKEY_decrypt": (c_int, (c_void_p, c_char_p, POINTER(c_size_t), c_char_p, c_size_t)),
     "ERR_clear_error": (None, ()),
 }
 
@@ -141,38 +141,70 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
             raise ValueError("signature does not match")
 
 
-def encrypt(public_key: bytes, text: bytes) -> bytes:
-    """Encrypts something short, a session key, for the holder of a key; DER of GB/T 35276.
+class Sm2PublicKey:
+    """A key to encrypt for.
 
     Raises:
         ValueError: the point is not on the curve.
     """
-    return _crypt(_Key("d2i_PUBKEY", _SPKI + public_key), "encrypt", text)
+
+    def __init__(self, point: bytes) -> None:
+        if len(point) != 65:
+            raise ValueError("no uncompressed point")
+        self.point = point
+        self._key = _Key("d2i_PUBKEY", _SPKI + point)
+
+    def encrypt(self, message: bytes) -> bytes:
+        """Encrypts something short, such as a key; SM2Cipher in DER."""
+        return _crypt("encrypt", self._key.handle, message)
 
 
-def decrypt(secret: bytes, sealed: bytes) -> bytes:
-    """Decrypts what was encrypted for this key.
+class Sm2PrivateKey:
+    """A key to decrypt with.
 
     Raises:
-        ValueError: it was for another key, or was altered.
+        Invalid: the scalar is outside 1 … n-2.
     """
-    return _crypt(_Key("d2i_AutoPrivateKey", _PKCS8 + secret), "decrypt", sealed)
+
+    def __init__(self, secret: bytes) -> None:
+        self.public_key = Sm2PublicKey(Sm2Signer(secret).public_key)
+        self._key = _Key("d2i_AutoPrivateKey", _PKCS8 + secret)
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Decrypts.
+
+        Raises:
+            ValueError: it was encrypted for another key, or changed.
+        """
+        if not _is_one_value(sealed):  # the library would pass over what follows
+            raise ValueError("no SM2 ciphertext")
+        return _crypt("decrypt", self._key.handle, sealed)
 
 
-def _crypt(key: _Key, direction: str, data: bytes) -> bytes:
+def _is_one_value(der: bytes) -> bool:
+    """Tells whether this is one value of DER and nothing after it."""
+    if len(der) < 2:
+        return False
+    more = der[1] & 0x7F if der[1] & 0x80 else 0
+    length = int.from_bytes(der[2 : 2 + more]) if more else der[1]
+    return len(der) == 2 + more + length
+
+
+def _crypt(how: str, key: int, data: bytes) -> bytes:
     library = _library()
-    context = library.EVP_PKEY_CTX_new(key.handle, None)
+    context = library.EVP_PKEY_CTX_new(key, None)
     try:
-        if not context or getattr(library, f"EVP_PKEY_{direction}_init")(context) != 1:
+        if not context or getattr(library, f"EVP_PKEY_{how}_init")(context) != 1:
             raise _failed()
-        work, length = getattr(library, f"EVP_PKEY_{direction}"), c_size_t()
-        if work(context, None, byref(length), data, len(data)) == 1:
-            out = ctypes.create_string_buffer(length.value)
-            if work(context, out, byref(length), data, len(data)) == 1:
-                return out.raw[: length.value]
-        library.ERR_clear_error()
-        raise ValueError("not for this key")
+        run, length = getattr(library, f"EVP_PKEY_{how}"), c_size_t(0)
+        if run(context, None, byref(length), data, len(data)) != 1:
+            raise ValueError("no SM2 ciphertext")
+        out = ctypes.create_string_buffer(length.value)
+        if run(context, out, byref(length), data, len(data)) != 1:
+            raise ValueError("not for this key, or changed")
+        return out.raw[: length.value]
     finally:
+        library.ERR_clear_error()
         library.EVP_PKEY_CTX_free(context)
 
 

@@ -1,26 +1,24 @@
 """The API of people and of the audit trail; every route says what it does, the domain decides."""
 
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
+import sqlalchemy as sa
 from litestar import Response, Router, delete, get, post, put
-from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from pingyao.platform import audit
 from pingyao.platform.identity import people, sessions, trail
 from pingyao.platform.identity.model import Account, Issued, Session
+from pingyao.platform.policy import Actor
 from pingyao.platform.web.admission import COOKIE_AGE, PUBLIC
 from pingyao.platform.web.node import COOKIE, After, AtNode, InSeat, RowNumber
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 Words = Annotated[str, QueryParameter(max_length=512)]
-SIGN_INS = RateLimitConfig(
-    rate_limit=("minute", 30), set_rate_limit_headers=False, store="sign_ins"
-)
-"""A stranger's tries from one address, before any password is even looked at."""
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,7 +100,7 @@ def _who(session: Session) -> Who:
     "/session",
     summary="登录 · Sign in",
     action=PUBLIC,
-    middleware=[SIGN_INS.middleware],
+    signs_in=True,
     status_code=HTTP_201_CREATED,
     sync_to_thread=True,
 )
@@ -165,28 +163,6 @@ def create(data: JSONBody[NewAccount], node: AtNode, seat: InSeat) -> Account:
 
 
 @post(
-    "/accounts/{number:int}/suspend",
-    summary="停用 · Suspend",
-    action="account.suspend",
-    sync_to_thread=True,
-)
-def suspend(number: RowNumber, node: AtNode, seat: InSeat) -> Account:
-    """Stops an account."""
-    return people.suspend(node.engine, seat.actor, number)
-
-
-@post(
-    "/accounts/{number:int}/reset",
-    summary="重置 · Reset",
-    action="account.reset",
-    sync_to_thread=True,
-)
-def reset(number: RowNumber, node: AtNode, seat: InSeat) -> Account:
-    """Takes password and second factor away."""
-    return people.reset(node.engine, seat.actor, number)
-
-
-@post(
     "/accounts/{number:int}/grant",
     summary="授权 · Grant a role",
     action="account.grant",
@@ -197,26 +173,24 @@ def grant(number: RowNumber, data: JSONBody[Grant], node: AtNode, seat: InSeat) 
     return people.grant(node.engine, seat.actor, number, data.role)
 
 
-@post(
-    "/accounts/{number:int}/revoke",
-    summary="收回授权 · Revoke",
-    action="account.revoke",
-    sync_to_thread=True,
-)
-def revoke(number: RowNumber, node: AtNode, seat: InSeat) -> Account:
-    """Takes an account's role."""
-    return people.revoke(node.engine, seat.actor, number)
+CHANGES: dict[str, tuple[Callable[[sa.Engine, Actor, int], Account], str]] = {
+    "suspend": (people.suspend, "停用 · Suspend"),
+    "reset": (people.reset, "重置 · Reset"),
+    "revoke": (people.revoke, "收回授权 · Revoke"),
+    "unlock": (people.unlock, "解锁 · Unlock"),
+}
+"""What is done to an account and needs to be told nothing more."""
 
 
-@post(
-    "/accounts/{number:int}/unlock",
-    summary="解锁 · Unlock",
-    action="account.unlock",
-    sync_to_thread=True,
-)
-def unlock(number: RowNumber, node: AtNode, seat: InSeat) -> Account:
-    """Ends a lock-out."""
-    return people.unlock(node.engine, seat.actor, number)
+def _changing(name: str) -> Any:
+    change, summary = CHANGES[name]
+
+    def route(number: RowNumber, node: AtNode, seat: InSeat) -> Account:
+        return change(node.engine, seat.actor, number)
+
+    route.__doc__ = change.__doc__
+    path = f"/accounts/{{number:int}}/{name}"
+    return post(path, summary=summary, action=f"account.{name}", sync_to_thread=True)(route)
 
 
 @get(
@@ -249,11 +223,8 @@ router = Router(
         change_password,
         accounts,
         create,
-        suspend,
-        reset,
         grant,
-        revoke,
-        unlock,
+        *map(_changing, CHANGES),
         read_audit,
     ],
 )

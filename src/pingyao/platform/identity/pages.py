@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform import audit
-from pingyao.platform.identity import people, sessions, totp, trail
-from pingyao.platform.identity.http import SIGN_INS, Words, drop_cookie, set_cookie
-from pingyao.platform.identity.model import Issued
+from pingyao.platform.identity import oidc, passkeys, people, sessions, totp, trail
+from pingyao.platform.identity.http import CHANGES, Words, drop_cookie, set_cookie
+from pingyao.platform.identity.model import Issued, SecondStep, Session
 from pingyao.platform.policy import ROLES
 from pingyao.platform.web.admission import PUBLIC
 from pingyao.platform.web.node import (
@@ -40,30 +40,58 @@ def sign_in_page(node: AtNode, seat: InSeat) -> Response[str]:
     return render(node, seat, "sign_in.html.j2", here="", back="/sign-in", done="", problem=None)
 
 
-@post("/sign-in", action=PUBLIC, middleware=[SIGN_INS.middleware], sync_to_thread=True)
+@post("/sign-in", action=PUBLIC, signs_in=True, sync_to_thread=True)
 def sign_in(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     """Starts a session under a new token; the one before, if any, ends."""
     try:
-        session = sessions.sign_in(
+        begun = sessions.begin(
             node.engine,
             node.key,
             one(data, "name"),
             one(data, "password"),
             one(data, "code"),
             seat.address,
+            seat.site,
         )
     except PingyaoError as error:
-        problem = problem_of(error, seat.language)
-        return render(
-            node,
-            seat,
-            "sign_in.html.j2",
-            status=problem.status,
-            here="",
-            back="/sign-in",
-            done="",
-            problem=problem,
-        )
+        return again(node, seat, error)
+    if isinstance(begun, SecondStep):
+        return second_step(node, seat, begun)
+    return _signed_in(node, seat, begun)
+
+
+@post("/sign-in/second", action=PUBLIC, signs_in=True, sync_to_thread=True)
+def sign_in_second(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Ends a sign-in by a security key or a code."""
+    ticket, shown = one(data, "ticket"), one(data, "shown")
+    try:
+        session = sessions.finish(node.engine, node.key, ticket, shown, seat.origin, seat.address)
+    except PingyaoError as error:
+        return again(node, seat, error)
+    return _signed_in(node, seat, session)
+
+
+def second_step(node: Node, seat: Seat, step: SecondStep) -> Response[str]:
+    """Asks for the second factor."""
+    return render(node, seat, "second.html.j2", here="", back="/sign-in", done="", step=step)
+
+
+def again(node: Node, seat: Seat, error: PingyaoError) -> Response[str]:
+    """Asks who it is once more, and says what was wrong."""
+    problem = problem_of(error, seat.language)
+    return render(
+        node,
+        seat,
+        "sign_in.html.j2",
+        status=problem.status,
+        here="",
+        back="/sign-in",
+        done="",
+        problem=problem,
+    )
+
+
+def _signed_in(node: Node, seat: Seat, session: Session) -> Redirect:
     if seat.session is not None:
         sessions.sign_out(node.engine, seat.session)
     response = go("/account" if session.why_unready else "/")
@@ -126,6 +154,35 @@ def second_factor(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     return _account(node, seat, error, secret=secret)
 
 
+@post("/account/passkeys/options", action="own.second_factor", sync_to_thread=True)
+def passkey_options(node: AtNode, seat: InSeat) -> Response[str]:
+    """Tells a browser what a new security key has to be."""
+    me, name = seat.signed_in, node.institution.name
+    options = passkeys.begin(node.engine, me.actor, me.person, seat.site, name)
+    return Response(options, media_type="application/json")
+
+
+@post("/account/passkeys", action="own.second_factor", sync_to_thread=True)
+def add_passkey(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Takes a new security key into use."""
+    name, credential = one(data, "name"), one(data, "credential")
+    try:
+        passkeys.register(node.engine, seat.actor, name, credential, seat.site, seat.origin)
+    except PingyaoError as error:
+        return _account(node, seat, error)
+    return go("/account?done=key_added")
+
+
+@post("/account/passkeys/{number:int}/remove", action="own.second_factor", sync_to_thread=True)
+def remove_passkey(number: RowNumber, node: AtNode, seat: InSeat) -> Response[Any]:
+    """Takes a security key out of use."""
+    try:
+        passkeys.remove(node.engine, seat.actor, number)
+    except PingyaoError as error:
+        return _account(node, seat, error)
+    return go("/account?done=key_removed")
+
+
 def _account(
     node: Node, seat: Seat, error: PingyaoError | None = None, *, secret: str = "", done: str = ""
 ) -> Response[str]:
@@ -145,6 +202,8 @@ def _account(
         problem=problem,
         secret=secret,
         picture=picture,
+        linked=node.oidc is not None and oidc.linked(node.engine, me.actor.id),
+        keys=passkeys.listed(node.engine, me.actor),
         has_second=sessions.has_second_factor(node.engine, me),
     )
 
@@ -168,32 +227,16 @@ def grant(number: RowNumber, data: Form, node: AtNode, seat: InSeat) -> Response
     return _people(node, seat, people.grant(node.engine, seat.actor, number, one(data, "role")))
 
 
-@post("/people/{number:int}/suspend", action="account.suspend", sync_to_thread=True)
-def suspend(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Stops an account."""
-    people.suspend(node.engine, seat.actor, number)
-    return go("/people?done=changed")
+def _changing(name: str) -> Any:
+    change, _ = CHANGES[name]
 
+    def route(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
+        change(node.engine, seat.actor, number)
+        return go("/people?done=changed")
 
-@post("/people/{number:int}/reset", action="account.reset", sync_to_thread=True)
-def reset(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Takes password and second factor away."""
-    people.reset(node.engine, seat.actor, number)
-    return go("/people?done=changed")
-
-
-@post("/people/{number:int}/revoke", action="account.revoke", sync_to_thread=True)
-def revoke(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Takes a role."""
-    people.revoke(node.engine, seat.actor, number)
-    return go("/people?done=changed")
-
-
-@post("/people/{number:int}/unlock", action="account.unlock", sync_to_thread=True)
-def unlock(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-    """Ends a lock-out."""
-    people.unlock(node.engine, seat.actor, number)
-    return go("/people?done=changed")
+    route.__doc__ = change.__doc__
+    path = f"/people/{{number:int}}/{name}"
+    return post(path, action=f"account.{name}", sync_to_thread=True)(route)
 
 
 def _people(
@@ -285,18 +328,19 @@ router = Router(
     route_handlers=[
         sign_in_page,
         sign_in,
+        sign_in_second,
         sign_out,
         prefer,
         account_page,
         change_password,
         second_factor,
+        passkey_options,
+        add_passkey,
+        remove_passkey,
         people_page,
         create,
         grant,
-        suspend,
-        reset,
-        revoke,
-        unlock,
+        *map(_changing, CHANGES),
         audit_page,
         audit_export,
     ],

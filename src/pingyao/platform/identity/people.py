@@ -11,9 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pingyao.kernel.errors import Conflict, Invalid, NotFound
+from pingyao.kernel.errors import Conflict, Invalid, NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.identity import passwords, store
+from pingyao.platform.identity import overrides, passwords, store
 from pingyao.platform.identity.model import Account, Institution, Issued
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import ADMINISTRATORS, ROLES, Actor, require
@@ -75,7 +75,7 @@ def suspend(engine: sa.Engine, actor: Actor, number: int) -> Account:
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
         return {"state": "suspended", "password": ""}
 
     return _change(engine, actor, "account.suspend", number, "identity.account.suspended", change)
@@ -89,7 +89,8 @@ def reset(engine: sa.Engine, actor: Actor, number: int) -> Account:
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
+        store.forget_devices(db, number)
         return {"state": "waiting", "password": "", "totp": None, "totp_step": 0}
 
     return _change(engine, actor, "account.reset", number, "identity.account.reset", change)
@@ -123,12 +124,50 @@ def grant(engine: sa.Engine, actor: Actor, number: int, role: str) -> Issued:
     return Issued(account, password)
 
 
+def recover(engine: sa.Engine, vouching: list[Actor], name: str) -> Issued:
+    """Gives an administrator who lost password or device a one-time password, her role unchanged.
+
+    The way for a role's only administrator, whom nobody can reset: the administrators of both other
+    roles vouch for her. So no one person, and nobody with the database alone, gains a role by it.
+
+    Raises:
+        NotPermitted: not both other roles vouch.
+        Conflict: the account is no administrator's that works.
+    """
+    password, at = passwords.make(), datetime.now(UTC)
+    kept = passwords.digest(password)
+    with engine.begin() as db:
+        row = store.find(db, name.strip().lower())
+        if row is None or row.role not in ADMINISTRATORS or row.state != "active":
+            raise Conflict(
+                "identity.not_recoverable",
+                "只能找回状态正常的管理员账号",
+                "其他账号请由系统管理员重置、安全管理员重新授权",
+            )
+        for actor in vouching:
+            require(actor, "account.vouch", row.id)
+        if {a.role for a in vouching} != {*ADMINISTRATORS} - {row.role}:
+            raise NotPermitted(
+                "identity.two_vouch", "须由另外两个角色的管理员共同作保", "请两人到场办理"
+            )
+        by = "、".join(sorted(a.name for a in vouching))
+        store.stop(db, row.id)
+        store.forget_devices(db, row.id)
+        overrides.end_all(db, row.id, by)
+        fresh: dict[str, object] = {"failures": 0, "locked_until": 0, "totp": None, "totp_step": 0}
+        now = {"password_at": int(at.timestamp()), "must_change": True, "password": kept}
+        store.update(db, row.id, **fresh | now)
+        body: dict[str, object] = {"vouched": sorted(a.name for a in vouching), "role": row.role}
+        emit(db, [EvidenceEvent("identity.account.recovered", row.name, by, at, body)])
+        return Issued(store.to_account(store.get(db, row.id)), password)
+
+
 def revoke(engine: sa.Engine, actor: Actor, number: int) -> Account:
     """Takes an account's role; it may do nothing until it is reset and granted another."""
 
     def change(db: sa.Connection, row: Any) -> dict[str, object]:
         _keep_one(db, row)
-        store.end_sessions(db, number)
+        _stop(db, row, actor)
         return {"role": "", "state": "suspended", "password": ""}
 
     return _change(engine, actor, "account.revoke", number, "identity.role.revoked", change)
@@ -170,6 +209,11 @@ def _change(
         store.update(db, number, **change(db, row))
         emit(db, [_event(kind, row.name, actor, at, {"held": row.role} | (body or {}))])
         return store.to_account(store.get(db, number))
+
+
+def _stop(db: sa.Connection, row: Any, actor: Actor) -> None:
+    store.stop(db, row.id)
+    overrides.end_all(db, row.id, actor.name)
 
 
 def _keep_one(db: sa.Connection, row: Any) -> None:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.identity import passwords, store, totp
-from pingyao.platform.identity.model import Session
+from pingyao.platform.identity import overrides, passkeys, passwords, pending, store, totp
+from pingyao.platform.identity.model import SecondStep, Session
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import Actor, require
 
@@ -31,6 +31,22 @@ def sign_in(
     Raises:
         NotPermitted: name, password or code is wrong, or the account does not work.
     """
+    begun = begin(engine, key, name, password, code, address)
+    if isinstance(begun, SecondStep):
+        raise refused()
+    return begun
+
+
+def begin(
+    engine: sa.Engine,
+    key: bytes,
+    name: str,
+    password: str,
+    code: str,
+    address: str,
+    site: str = "",
+) -> Session | SecondStep:
+    """Starts a session, or goes on to ask for a passkey where one is registered under this site."""
     name, at = name.strip().lower()[:64], datetime.now(UTC)
     now = int(at.timestamp())
     with engine.connect() as db:  # no lock is held for the time a digest takes
@@ -41,24 +57,88 @@ def sign_in(
     with engine.begin() as db:
         row = store.find(db, name)
         why, step = _refusal(row, kept or "", key, code, now, right=right)
-        if why:
-            _count_failure(db, row, why, address, at)
-        else:
-            values = {"failures": 0, "locked_until": 0, "totp_step": step}
-            store.update(db, row.id, **values)
-            token = secrets.token_urlsafe(32)
-            digest = _digest(token)
-            db.execute(
-                sa.insert(store.sessions).values(
-                    digest=digest, account=row.id, started_at=now, seen_at=now
-                )
-            )
-            t = store.sessions.c
-            db.execute(sa.delete(store.sessions).where(t.started_at < now - WHOLE_SECONDS))
-            body: dict[str, object] = {"from": address, "second_factor": step > 0}
-            emit(db, [EvidenceEvent("identity.session.started", row.name, row.name, at, body)])
-            return _session(db, token, row, now)
-    raise NotPermitted(
+        if why == "passkey" and passkeys.known(db, row.id, site):
+            return passkeys.challenge(db, row.id, site)
+        if not why:
+            store.update(db, row.id, totp_step=step)
+            return start(db, row, at, address, "code" if step else "")
+        count_failure(db, row, why, address, at)
+    raise refused()
+
+
+def finish(
+    engine: sa.Engine, key: bytes, ticket: str, shown: str, origin: str, address: str
+) -> Session:
+    """Ends the second step of a sign-in, right or wrong; the ticket is good for one try.
+
+    Args:
+        engine: the database.
+        key: what second factors are sealed with.
+        ticket: of the step.
+        shown: a six-digit code, or a security key's answer as JSON.
+        origin: scheme, name and port the node was called by.
+        address: where the person is.
+
+    Raises:
+        NotPermitted: it is not right, not in time, or the account does not work any more.
+    """
+    at = datetime.now(UTC)
+    now = int(at.timestamp())
+    with engine.begin() as db:
+        held = pending.take(db, "second", ticket)
+        row = store.get(db, held[0]) if held and held[0] else None
+        if held is not None and row is not None:
+            works = row.state == "active" and row.locked_until <= now
+            factor = _shown(db, row, held[1], key, shown, origin, now) if works else ""
+            if factor:
+                return start(db, row, at, address, factor, held[1]["way"])
+            count_failure(db, row, "code" if works else "locked", address, at)
+    raise refused()
+
+
+def _shown(
+    db: sa.Connection, row: Any, held: dict[str, str], key: bytes, shown: str, origin: str, now: int
+) -> str:
+    """Returns by what the second factor was shown, empty if it was not."""
+    if shown.startswith("{"):
+        answers = "challenge" in held and passkeys.answered(db, row, held, shown, origin)
+        return "passkey" if answers else ""
+    step = None
+    if row.totp_step:
+        step = totp.accepted(totp.unseal(key, row.totp, row.id), shown, now, row.totp_step)
+    if step is None:
+        return ""
+    store.update(db, row.id, totp_step=step)
+    return "code"
+
+
+def start(
+    db: sa.Connection, row: Any, at: datetime, address: str, factor: str, way: str = "password"
+) -> Session:
+    """Starts the session of somebody who has shown who she is.
+
+    Args:
+        db: an open transaction.
+        row: her account, held for change.
+        at: now.
+        address: where she is.
+        factor: what second factor she showed; empty for none.
+        way: how she came: ``password`` or ``oidc``.
+    """
+    now, token = int(at.timestamp()), secrets.token_urlsafe(32)
+    store.update(db, row.id, failures=0, locked_until=0)
+    values = {"digest": _digest(token), "account": row.id, "started_at": now, "seen_at": now}
+    db.execute(sa.insert(store.sessions).values(**values))
+    t = store.sessions.c
+    db.execute(sa.delete(store.sessions).where(t.started_at < now - WHOLE_SECONDS))
+    body: dict[str, object] = {"from": address, "way": way, "second_factor": factor}
+    emit(db, [EvidenceEvent("identity.session.started", row.name, row.name, at, body)])
+    return _session(db, token, row, now)
+
+
+def refused() -> NotPermitted:
+    """The one refusal of every sign-in."""
+    return NotPermitted(
         "identity.refused",
         "账号、口令或动态口令不对，或账号已停用、已锁定",
         f"请核对后重试；连续 {FAILURES} 次不对即锁定 {LOCKED_SECONDS // 60} 分钟，安全管理员可提前解锁",
@@ -74,7 +154,7 @@ def resume(engine: sa.Engine, token: str, touch: bool = True) -> Session | None:
     now, digest = _now(), _digest(token)
     s, a = store.sessions, store.accounts
     query = (
-        sa.select(a, s.c.started_at, s.c.seen_at)
+        sa.select(a, store.KEYED, s.c.started_at, s.c.seen_at)
         .join(s, s.c.account == a.c.id)
         .where(s.c.digest == digest)
     )
@@ -131,7 +211,7 @@ def change_password(engine: sa.Engine, session: Session, current: str, new: str)
             store.end_sessions(db, actor.id, but=_digest(session.token))
             emit(db, [_own("identity.password.changed", actor)])
             return
-        if _count_failure(db, row, "password", "", at):
+        if count_failure(db, row, "password", "", at):
             store.end_sessions(db, actor.id)
     raise NotPermitted("identity.wrong_current", "原口令不对", "请核对后重试")
 
@@ -197,13 +277,15 @@ def _refusal(
         return "locked", 0
     if not right:
         return "password", 0
+    if row.keyed and not code:
+        return "passkey", 0
     if not row.totp_step:
-        return "", 0
+        return ("code" if row.keyed else ""), 0
     step = totp.accepted(totp.unseal(key, row.totp, row.id), code, now, row.totp_step)
     return ("", step) if step else ("code", 0)
 
 
-def _count_failure(db: sa.Connection, row: Any, why: str, address: str, at: datetime) -> bool:
+def count_failure(db: sa.Connection, row: Any, why: str, address: str, at: datetime) -> bool:
     """Notes a refused sign-in, and locks the account out when it is one too many."""
     # What was typed as a name may be a password: only names that exist are written down.
     name = row.name if row is not None else ""
@@ -227,10 +309,11 @@ def _session(db: sa.Connection, token: str, row: Any, now: int) -> Session:
     why = ""
     if row.must_change or now - row.password_at > PASSWORD_SECONDS:
         why = "password"
-    elif institution is not None and institution.second_factor and not row.totp_step:
+    elif institution is not None and institution.second_factor and not (row.totp_step or row.keyed):
         why = "second_factor"
     csrf = hashlib.sha256(b"csrf:" + token.encode()).hexdigest()
-    actor = Actor(row.id, row.name, row.role, not why)
+    lent = overrides.lent(db, row.id, row.role, now)
+    actor = Actor(row.id, row.name, row.role, not why, lent=lent)
     return Session(token, csrf, actor, row.person, why)
 
 

@@ -47,6 +47,75 @@ sessions = sa.Table(
 )
 
 
+def _account() -> "sa.Column[int]":
+    return sa.Column(
+        "account", sa.Integer, sa.ForeignKey("identity_account.id"), nullable=False, index=True
+    )
+
+
+tokens = sa.Table(
+    "identity_token",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _account(),
+    sa.Column("name", sa.String(32), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger, nullable=False),
+)
+overrides = sa.Table(
+    "identity_override",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _account(),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("minutes", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+)
+passkeys = sa.Table(
+    "identity_passkey",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _account(),
+    sa.Column("name", sa.Text, nullable=False),
+    # A key answers to the name of the site it was registered under, and to no other.
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False, unique=True),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("sign_count", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger, nullable=False),
+)
+pending = sa.Table(
+    "identity_pending",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("account", sa.Integer, sa.ForeignKey("identity_account.id"), index=True),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("held", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+federated = sa.Table(
+    "identity_federated",
+    metadata,
+    sa.Column("issuer", sa.String(255), primary_key=True),
+    sa.Column("subject", sa.String(255), primary_key=True),
+    _account(),
+    sa.Column("linked_at", sa.BigInteger, nullable=False),
+)
+
+
+KEYED = sa.exists().where(passkeys.c.account == accounts.c.id).label("keyed")
+"""Whether an account has a passkey."""
+
+
 def to_account(row: Any) -> Account:
     """Returns a row as what may be shown of it."""
     return Account(
@@ -56,7 +125,7 @@ def to_account(row: Any) -> Account:
         role=row.role,
         state=row.state,
         must_change=row.must_change,
-        second_factor=row.totp_step > 0,
+        second_factor=row.totp_step > 0 or row.keyed,
         locked_until=row.locked_until,
         created_at=row.created_at,
     )
@@ -64,19 +133,19 @@ def to_account(row: Any) -> Account:
 
 def find(db: sa.Connection, name: str) -> Any:
     """Returns the row of a name, for change; None if there is none."""
-    query = sa.select(accounts).where(accounts.c.name == name).with_for_update()
+    query = sa.select(accounts, KEYED).where(accounts.c.name == name).with_for_update()
     return db.execute(query).one_or_none()
 
 
 def get(db: sa.Connection, number: int) -> Any:
     """Returns the row of a number, for change; None if there is none."""
-    query = sa.select(accounts).where(accounts.c.id == number).with_for_update()
+    query = sa.select(accounts, KEYED).where(accounts.c.id == number).with_for_update()
     return db.execute(query).one_or_none()
 
 
 def read_accounts(db: sa.Connection) -> list[Account]:
     """Returns all accounts by name."""
-    return [to_account(r) for r in db.execute(sa.select(accounts).order_by(accounts.c.name))]
+    return [to_account(r) for r in db.execute(sa.select(accounts, KEYED).order_by(accounts.c.name))]
 
 
 def insert(db: sa.Connection, **values: object) -> int:
@@ -104,6 +173,19 @@ def end_sessions(db: sa.Connection, number: int, but: str = "") -> None:
     """Signs an account out everywhere, or everywhere but in one session."""
     t = sessions.c
     db.execute(sa.delete(sessions).where(t.account == number, t.digest != but))
+
+
+def stop(db: sa.Connection, number: int) -> None:
+    """Ends all that acts for an account: sessions, tokens, sign-ins under way."""
+    end_sessions(db, number)
+    for table in (tokens, pending):
+        db.execute(sa.delete(table).where(table.c.account == number))
+
+
+def forget_devices(db: sa.Connection, number: int) -> None:
+    """Takes away what else an account could be opened with."""
+    for table in (passkeys, federated):
+        db.execute(sa.delete(table).where(table.c.account == number))
 
 
 def read_institution(db: sa.Connection) -> Institution | None:

@@ -88,10 +88,7 @@ def read_key(path: Path) -> bytes:
 
 def seal(key: bytes, secret: str, account: int) -> bytes:
     """Encrypts a secret for one account (AES-256-GCM)."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce = secrets.token_bytes(_NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, secret.encode(), b"totp:%d" % account)
+    return seal_bytes(key, secret.encode(), b"totp:%d" % account)
 
 
 def unseal(key: bytes, sealed: bytes, account: int) -> str:
@@ -100,15 +97,31 @@ def unseal(key: bytes, sealed: bytes, account: int) -> str:
     Raises:
         IntegrityBroken: another key, another account, or changed bytes.
     """
+    return unseal_bytes(key, sealed, b"totp:%d" % account).decode()
+
+
+def seal_bytes(key: bytes, plain: bytes, about: bytes) -> bytes:
+    """Encrypts what the database may hold but not show; it opens for the same purpose alone."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + AESGCM(key).encrypt(nonce, plain, about)
+
+
+def unseal_bytes(key: bytes, sealed: bytes, about: bytes) -> bytes:
+    """Decrypts what was sealed for this purpose.
+
+    Raises:
+        IntegrityBroken: another key, another purpose, or changed bytes.
+    """
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
-        plain = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], b"totp:%d" % account)
+        return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], about)
     except InvalidTag:
         raise IntegrityBroken(
             "identity.broken_secret",
             "动态口令的密钥无法解开",
             "请核对节点密钥文件是否与数据库相配；否则请重置该账号",
         ) from None
-    return plain.decode()

@@ -11,7 +11,6 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from pingyao.kernel.errors import NotYet
-from pingyao.platform.identity.http import SIGN_INS
 from pingyao.platform.members import inviting, proofs, register
 from pingyao.platform.members.documents import SignedIdentity
 from pingyao.platform.members.door import MEMBER, Door, FromSender, sender_of
@@ -55,7 +54,7 @@ def identity(node: AtNode, ring: WithRing, suite: SuiteName = "international") -
 @post(
     "/join",
     action=PUBLIC,
-    middleware=[SIGN_INS.middleware],
+    signs_in=True,
     status_code=HTTP_200_OK,
     sync_to_thread=True,
 )

@@ -9,7 +9,9 @@ from litestar.params import PathParameter, QueryParameter
 
 from pingyao.kernel.errors import NotPermitted
 from pingyao.platform.identity.model import Institution, Session
+from pingyao.platform.identity.oidc import Provider
 from pingyao.platform.policy import Actor
+from pingyao.platform.web.limits import Limits
 
 COOKIE = "__Host-pingyao"
 LANGUAGES = ("zh", "en")
@@ -23,6 +25,8 @@ class Node(msgspec.Struct, frozen=True):
         key: what second factors are sealed with.
         hosts: the names it may be called by, in lower case; others are refused.
         version: of this program.
+        limits: how often who has asked.
+        oidc: the institution's own OpenID provider; None without one.
     """
 
     engine: sa.Engine
@@ -30,6 +34,8 @@ class Node(msgspec.Struct, frozen=True):
     institution: Institution
     hosts: frozenset[str]
     version: str
+    limits: Limits = msgspec.field(default_factory=Limits)
+    oidc: Provider | None = None
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -38,12 +44,16 @@ class Seat(msgspec.Struct, frozen=True):
     Attributes:
         session: None for a stranger.
         address: of the other end of the connection.
+        site: the name the node was called by, without the port.
+        origin: scheme, name and port it was called by.
     """
 
     session: Session | None
     language: str
     theme: str
     address: str
+    site: str = ""
+    origin: str = ""
 
     @property
     def signed_in(self) -> Session:

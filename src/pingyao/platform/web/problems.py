@@ -29,6 +29,7 @@ STATUS: tuple[tuple[type[PingyaoError], int], ...] = (
     (IntegrityBroken, 409),
     (Unavailable, 503),
 )
+_NOBODY = ("identity.signed_out", "identity.refused", "identity.bad_token", "identity.oidc_refused")
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ def problem_of(error: Exception, language: str = "zh") -> Problem:
     """Says what went wrong; what nobody foresaw is named by its kind alone."""
     if isinstance(error, PingyaoError):
         status = next((s for kind, s in STATUS if isinstance(error, kind)), 500)
-        if error.code in ("identity.signed_out", "identity.refused"):
+        if error.code in _NOBODY:
             status = 401
         elif error.code == "members.too_large":
             status = 413

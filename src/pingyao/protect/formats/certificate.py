@@ -9,6 +9,7 @@ import msgspec
 
 from pingyao.kernel.errors import Invalid, NotFound, NotYet
 from pingyao.platform.files import write_atomically
+from pingyao.protect.formats.decoding import decoded
 from pingyao.protect.lifecycle_model import Case, Destruction, Step
 from pingyao.protect.rules.cases import ACTS, STATES, check_signatures, state
 
@@ -73,14 +74,9 @@ def read_certificate(path: Path) -> Case:
         NotPermitted, Conflict: its steps could not have happened.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+        document = decoded(path, Document, _LARGEST)
     except OSError:
         raise NotFound("lifecycle.no_file", f"无法读取 {path.name}", "请核对路径") from None
-    try:
-        document = msgspec.json.decode(raw, type=Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        document = None
     if document is None or document.format != FORMAT:
         raise Invalid("lifecycle.no_certificate", f"{path.name} 不是销毁凭证", "请给出 .json 凭证")
     check_signatures(document.case)

@@ -9,6 +9,7 @@ import xlsxwriter
 from pingyao.kernel.errors import Invalid
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.files import write_atomically
+from pingyao.protect.formats.decoding import decoded
 from pingyao.protect.formats.plan_xlsx import written
 from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, table
 from pingyao.protect.model import Done, KeyUsed, Record
@@ -46,25 +47,32 @@ def read_record(path: Path) -> Record:
     Raises:
         Invalid: it is no record.
     """
+    return read_document(path).record
+
+
+def read_document(path: Path) -> Document:
+    """Reads ``record.json`` back, with the event that is its evidence.
+
+    Raises:
+        Invalid: it is no record.
+    """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise Invalid("protect.not_record", f"{path.name} 超过 512 MiB", "请核对所指的文件")
-        document = msgspec.json.decode(path.read_bytes(), type=Document)
+        document = decoded(path, Document, _LARGEST)
     except OSError as error:
         raise Invalid(
             "protect.not_record", f"无法读取 {path.name}：{error.strerror}", "请检查路径与权限"
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    if document is None:
         raise Invalid(
             "protect.not_record",
-            f"{path.name} 不是保护记录",
+            f"{path.name} 不是保护记录，或超过 512 MiB",
             "请给出 protect run 写出的 record.json",
-        ) from None
+        )
     if document.format != FORMAT:
         raise Invalid(
             "protect.not_record", f"记录格式 {document.format[:40]} 不受支持", "请升级 pingyao"
         )
-    return document.record
+    return document
 
 
 def _facts(record: Record, policy: Policy) -> list[tuple[str, str]]:
@@ -82,6 +90,7 @@ def _facts(record: Record, policy: Policy) -> list[tuple[str, str]]:
         ("用途", aim.zh + ("，数据离开本机构" if aim.leaves else "，数据在本机构内")),
         ("关联范围", record.scope),
         ("接收方", record.recipient or "未指明"),
+        ("导出审批", _approval(record)),
         ("密钥", _key(record.key)),
         ("经办", record.actor),
         ("时间", f"{record.started_at:%Y-%m-%d %H:%M:%S} 至 {record.finished_at:%H:%M:%S} UTC"),
@@ -109,6 +118,11 @@ def _done(done: Done, policy: Policy) -> tuple[str | int, ...]:
         _class(done.personal),
         why,
     )
+
+
+def _approval(record: Record) -> str:
+    asked = f"依据 {'、'.join(record.asked_by)}" if record.asked_by else "策略未要求"
+    return f"{record.approval}（{asked}）" if record.approval else asked
 
 
 def _key(key: KeyUsed | None) -> str:

@@ -2,14 +2,15 @@
 
 import errno
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from threading import Event
+from typing import BinaryIO, cast
 
 import msgspec
+import numpy as np
 
 from pingyao.kernel.errors import (
     Conflict,
@@ -19,7 +20,7 @@ from pingyao.kernel.errors import (
     PingyaoError,
     Unavailable,
 )
-from pingyao.platform.crypto import choose
+from pingyao.platform.crypto import choose, lanes
 from pingyao.platform.crypto.keys import Approvals, KeyHolder
 from pingyao.platform.crypto.ports import TAG_BYTES
 from pingyao.platform.files import replacing
@@ -29,7 +30,7 @@ from pingyao.protect.formats.sealed import CHUNK_BYTES, LEAF_BYTES, SUITES, Foot
 _MOST_WORKERS = 4
 _DATA_KEY_BYTES = 32
 Told = Callable[[int], None]
-_T = TypeVar("_T")
+_Work = Callable[[int, int], int]
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -79,30 +80,36 @@ def seal(
     bound = plan.encoded()
     keys = tuple(holder.wrap(name, data_key, bound, approvals) for name in names)
     cipher, hashed_by = SUITES[suite]
-    digest = choose.digest(hashed_by)
-
-    def worker() -> Callable[[int, bool, memoryview], tuple[memoryview, bytes]]:
-        aead = choose.aead(cipher, secret.content)
-        # The leaf's 00 stands before the chunk, so that they are hashed as one.
-        out = memoryview(bytearray(1 + CHUNK_BYTES + TAG_BYTES))
-
-        def work(number: int, last: bool, piece: memoryview) -> tuple[memoryview, bytes]:
-            chunk = out[1 : len(piece) + TAG_BYTES]
-            aead.encrypt(sealed.nonce(number, last=last), piece[1:], bound, chunk)
-            return chunk, digest(out[: 1 + len(chunk)])
-
-        return work
-
     with _reading(source) as given, _writing(target) as file:
         sealed.write_head(file, Head(plan, keys))
-        leaves, length = bytearray(), 0
-        for chunk, leaf in _each(given, CHUNK_BYTES, None, worker):
-            file.write(chunk)
-            leaves += leaf
-            length += len(chunk) - TAG_BYTES
-            told(len(chunk) - TAG_BYTES)
+        file.flush()
+        start, length = file.tell(), os.fstat(given.fileno()).st_size
+        count = max(1, -(-length // CHUNK_BYTES))
+        leaves = bytearray(count * LEAF_BYTES)
+
+        def worker() -> _Work:
+            aead, hashing = choose.aead(cipher, secret.content), _Hashing(hashed_by, CHUNK_BYTES)
+            text = memoryview(bytearray(CHUNK_BYTES))
+
+            def work(first: int, stop: int) -> int:
+                done = 0
+                for number in range(first, stop):
+                    piece = text[: min(CHUNK_BYTES, length - number * CHUNK_BYTES)]
+                    _read_at(given, piece, number * CHUNK_BYTES)
+                    chunk = hashing.row(number - first, len(piece) + TAG_BYTES)
+                    last = number == count - 1
+                    aead.encrypt(sealed.nonce(number, last=last), piece, bound, chunk)
+                    _write_at(file, chunk, start + number * (CHUNK_BYTES + TAG_BYTES))
+                    hashing.take(number - first)
+                    done += len(piece)
+                leaves[first * LEAF_BYTES : stop * LEAF_BYTES] = hashing.leaves()
+                return done
+
+            return work
+
+        _spread(count, worker, told)
+        file.seek(start + length + count * TAG_BYTES)
         file.write(leaves)
-        count = len(leaves) // LEAF_BYTES
         foot = Foot(count, length, sealed.root_of(bytes(leaves), suite))
         foot = msgspec.structs.replace(foot, tag=sealed.foot_tag(secret, plan, foot))
         sealed.write_foot(file, foot)
@@ -134,21 +141,31 @@ def open_(
         foot, _ = sealed.read_end(given, head, name)
         sealed.confirm(sealed.foot_tag(secret, plan, foot), foot.tag, name)
 
-        def worker() -> Callable[[int, bool, memoryview], memoryview]:
-            aead = choose.aead(SUITES[plan.suite][0], secret.content)
-            out = memoryview(bytearray(plan.chunk_bytes + TAG_BYTES))
-
-            def work(number: int, last: bool, piece: memoryview) -> memoryview:
-                aead.decrypt(sealed.nonce(number, last=last), piece[1:], bound, out)
-                return out[: len(piece) - 1 - TAG_BYTES]
-
-            return work
+        start, size = given.tell(), plan.chunk_bytes
 
         with _writing(target) as file:
+
+            def worker() -> _Work:
+                aead = choose.aead(SUITES[plan.suite][0], secret.content)
+                chunk = memoryview(bytearray(size + TAG_BYTES))
+                text = memoryview(bytearray(size + TAG_BYTES))
+
+                def work(first: int, stop: int) -> int:
+                    done = 0
+                    for number in range(first, stop):
+                        length = min(size, foot.length - number * size)
+                        piece = chunk[: length + TAG_BYTES]
+                        _read_at(given, piece, start + number * (size + TAG_BYTES))
+                        last = number == foot.chunks - 1
+                        aead.decrypt(sealed.nonce(number, last=last), piece, bound, text)
+                        _write_at(file, text[:length], number * size)
+                        done += length
+                    return done
+
+                return work
+
             try:
-                for text in _each(given, plan.chunk_bytes + TAG_BYTES, _chunk_bytes(foot), worker):
-                    file.write(text)
-                    told(len(text))
+                _spread(foot.chunks, worker, told)
             except IntegrityBroken:
                 raise sealed.damaged(name) from None
     return _said(head, foot)
@@ -169,15 +186,26 @@ def verify(source: Path, root: bytes | None = None, told: Told = lambda _: None)
         foot, leaves = sealed.read_end(given, head, name)
         if root is not None:
             sealed.confirm(root, foot.root, name)
-        digest = choose.digest(SUITES[head.plan.suite][1])
+        start, size = given.tell(), head.plan.chunk_bytes
 
-        def worker() -> Callable[[int, bool, memoryview], tuple[bytes, int]]:
-            return lambda _, __, piece: (digest(piece), len(piece) - 1 - TAG_BYTES)
+        def worker() -> _Work:
+            hashing = _Hashing(SUITES[head.plan.suite][1], size)
 
-        size = head.plan.chunk_bytes + TAG_BYTES
-        for i, (leaf, length) in enumerate(_each(given, size, _chunk_bytes(foot), worker)):
-            sealed.confirm(leaf, leaves[i * LEAF_BYTES : (i + 1) * LEAF_BYTES], name)
-            told(length)
+            def work(first: int, stop: int) -> int:
+                done = 0
+                for number in range(first, stop):
+                    length = min(size, foot.length - number * size)
+                    chunk = hashing.row(number - first, length + TAG_BYTES)
+                    _read_at(given, chunk, start + number * (size + TAG_BYTES))
+                    hashing.take(number - first)
+                    done += length
+                held = leaves[first * LEAF_BYTES : stop * LEAF_BYTES]
+                sealed.confirm(bytes(hashing.leaves()), held, name)
+                return done
+
+            return work
+
+        _spread(foot.chunks, worker, told)
     return _said(head, foot)
 
 
@@ -215,62 +243,99 @@ def _data_key(head: Head, holder: KeyHolder, approvals: Approvals | None) -> byt
     raise first or sealed.damaged("文件")
 
 
-def _chunk_bytes(foot: Foot) -> int:
-    return foot.length + foot.chunks * TAG_BYTES
-
-
 def _said(head: Head, foot: Foot) -> Sealed:
     keys = tuple((k.key, k.version) for k in head.keys)
     return Sealed(head.plan.suite, foot.chunks, foot.length, foot.root, keys)
 
 
-def _each(
-    given: BinaryIO,
-    size: int,
-    total: int | None,
-    worker: Callable[[], Callable[[int, bool, memoryview], _T]],
-) -> Iterator[_T]:
-    """Works on a file piece by piece, several at a time, and yields what comes of them in order.
+class _Hashing:
+    """Leaf hashes of up to sixteen chunks: one by one, or side by side where that is faster.
+
+    A leaf's 00 stands before its chunk, so that they are hashed as one.
+    """
+
+    def __init__(self, algorithm: str, chunk_bytes: int) -> None:
+        self._algorithm, self._digest = algorithm, choose.digest(algorithm)
+        self._full = 1 + chunk_bytes + TAG_BYTES
+        self._abreast = algorithm == "sm3" and lanes.beats_provider(algorithm)
+        width = lanes.row_bytes(self._full)
+        self._rows = np.zeros((lanes.LANES if self._abreast else 1, width), np.uint8)
+        self._sizes: list[int] = []
+        self._made = bytearray()
+
+    def row(self, number: int, size: int) -> memoryview:
+        """Returns where a chunk of this size is to be put."""
+        row = self._rows[number % len(self._rows)]
+        row[0] = 0
+        self._sizes.append(1 + size)
+        return row.data[1 : 1 + size]
+
+    def take(self, number: int) -> None:
+        """Takes the chunk that was put there."""
+        if not self._abreast:
+            self._made += self._digest(self._rows[0].data[: self._sizes[number]])
+
+    def leaves(self) -> bytearray:
+        """Returns the leaves of the chunks taken, and begins anew."""
+        if self._sizes == [self._full] * lanes.LANES and self._abreast:
+            self._made += b"".join(lanes.digest_rows(self._algorithm, self._rows, self._full))
+        elif self._abreast:
+            for row, size in zip(self._rows, self._sizes, strict=False):
+                self._made += self._digest(row.data[:size])
+        made, self._made, self._sizes = self._made, bytearray(), []
+        return made
+
+
+def _spread(count: int, worker: Callable[[], _Work], told: Told) -> None:
+    """Works on numbered chunks, sixteen at a time, on the cores there are.
+
+    Every core reads, works and writes by itself, so that a chunk stays in its cache.
 
     Args:
-        size: of a piece.
-        total: bytes to read; None for all there are.
-        worker: makes what works on one piece: its number, whether it is the last, and its bytes
-            behind a zero byte. What it gives may live in a buffer of its own: it is done with
-            when the next one is asked for.
+        worker: makes what works on a range of chunks, for one thread, and says how many bytes they were.
     """
-    cores = min(os.cpu_count() or 1, _MOST_WORKERS)
-    slots = [(memoryview(bytearray(1 + size)), worker()) for _ in range(cores + 2)]
-    waiting: deque[Future[_T]] = deque()
-    left = total
+    begins = iter(range(0, count, lanes.LANES))
+    failed = Event()
+
+    def run() -> None:
+        work = worker()
+        try:
+            while not failed.is_set() and (first := next(begins, None)) is not None:
+                told(work(first, min(first + lanes.LANES, count)))
+        except BaseException:
+            failed.set()
+            raise
+
+    cores = min(os.cpu_count() or 1, _MOST_WORKERS, -(-count // lanes.LANES))
     with ThreadPoolExecutor(cores) as pool:
-        filled, number, last = _fill(given, slots[0][0][1:], left), 0, False
-        while not last:
-            buffer, work = slots[number % len(slots)]
-            if len(waiting) == cores:  # its slot is the one to be filled next
-                yield waiting.popleft().result()
-            if left is not None:
-                left -= filled
-            following = _fill(given, slots[(number + 1) % len(slots)][0][1:], left)
-            last = following == 0
-            waiting.append(pool.submit(work, number, last, buffer[: 1 + filled]))
-            filled, number = following, number + 1
-        while waiting:
-            yield waiting.popleft().result()
+        futures = [pool.submit(run) for _ in range(cores)]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            failed.set()
 
 
-def _fill(given: BinaryIO, buffer: memoryview, left: int | None) -> int:
-    wanted = len(buffer) if left is None else min(left, len(buffer))
+def _read_at(given: BinaryIO, buffer: memoryview, offset: int) -> None:
     filled = 0
     try:
-        while filled < wanted:
-            got = given.readinto(buffer[filled:wanted])  # type: ignore[attr-defined]  # a raw file
+        while filled < len(buffer):
+            got = os.preadv(given.fileno(), [buffer[filled:]], offset + filled)
             if not got:
-                break
+                raise Conflict(
+                    "protect.source_changed",
+                    "源文件在读取中变短了",
+                    "请待其写完后重试，目标未作改动",
+                )
             filled += got
     except OSError:
         raise Unavailable("protect.unreadable", "源文件读取中断", "请检查存储后重试") from None
-    return filled
+
+
+def _write_at(file: BinaryIO, data: memoryview, offset: int) -> None:
+    while len(data):
+        done = os.pwrite(file.fileno(), data, offset)
+        data, offset = data[done:], offset + done
 
 
 @contextmanager

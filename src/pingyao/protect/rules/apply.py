@@ -1,6 +1,6 @@
 """A table's choices carried out on its batches, with a count of what came out unchanged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -47,19 +47,28 @@ class Worker:
         self.tallies = {name: Tally() for name in self._choices}
         self.gives = any(c.technique != "withhold" for c in choices)
 
-    def check(self, columns: Sequence[str]) -> None:
-        """Refuses a table that has other columns than the plan.
+    def check(self, columns: Sequence[str], types: Mapping[str, str]) -> None:
+        """Refuses a table that has other columns than the plan, or columns of other types.
+
+        Args:
+            types: declared types by name, as they are now.
 
         Raises:
-            Conflict: columns came or went since the plan was made.
+            Conflict: columns came, went or changed since the plan was made.
         """
         new = [name for name in columns if name not in self._choices]
         gone = [name for name in self._choices if name not in columns]
-        if new or gone:
+        planned = {n: c.field.declared_type for n, c in self._choices.items()}
+        other = [
+            name
+            for name, was in planned.items()
+            if was and types.get(name) and types[name].lower() != was.lower()
+        ]
+        if new or gone or other:
             place = next(iter(self._choices.values())).field.place
             said = "；".join(
                 f"{word} {'、'.join(n[:40] for n in names[:5])}"
-                for word, names in (("新增", new), ("缺少", gone))
+                for word, names in (("新增", new), ("缺少", gone), ("改变类型", other))
                 if names
             )
             raise Conflict(

@@ -3,6 +3,8 @@
 # pyright: basic
 # Numba compiles these functions with types of its own; the checker knows only NumPy's.
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 from numba import njit
@@ -11,6 +13,7 @@ from pingyao.protect.rules.arrays import built, pc, text
 
 UNITS = {"month": 0, "quarter": 1, "year": 2, "decade": 3}
 _STAR = 42
+_OLDEST = 130
 
 
 def shift(array: pa.Array, days: np.ndarray) -> tuple[pa.Array, int]:
@@ -29,6 +32,48 @@ def period(array: pa.Array, unit: str) -> tuple[pa.Array, int]:
         The dates in the form they had, and how many cells were no dates and are hidden instead.
     """
     return _changed(array, np.zeros(len(array), np.int64), UNITS[unit])
+
+
+def ages(array: pa.Array, on: date, width: int, top: int) -> tuple[pa.Array, int]:
+    """Puts dates of birth into bands of age in whole years on a day; the oldest share one.
+
+    Args:
+        top: where the last, open band begins.
+
+    Returns:
+        The bands as text, and how many cells were no dates of birth and are hidden.
+    """
+    if pa.types.is_string(array.type):
+        found = pc.extract_regex(array, r"^(?P<y>\d{4})[-/.]?(?P<m>\d{2})[-/.]?(?P<d>\d{2})")
+        year, month, day = (_number(pc.struct_field(found, i)) for i in range(3))
+    else:
+        year, month, day = (_number(part(array)) for part in (pc.year, pc.month, pc.day))
+    past = (month < on.month) | ((month == on.month) & (day <= on.day))
+    age = on.year - year - np.where(past, 0, 1)
+    real = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (age >= 0) & (age <= _OLDEST)
+    lows = np.minimum(np.where(real, age, 0) // width * width, top // width * width)
+    last = top // width
+    names = [f"[{n * width},{(n + 1) * width})" for n in range(last)] + [f"≥{last * width}"]
+    made = pa.array(names).take(pa.array(lows // width))
+    given = pc.and_(array.is_valid(), pc.not_equal(pc.cast(array, pa.string()), ""))
+    unfit = pc.and_(given, pa.array(~real)).fill_null(False)
+    made = pc.if_else(pa.array(real), made, pc.if_else(unfit, "***", pc.cast(array, pa.string())))
+    return pc.if_else(array.is_valid(), made, pa.scalar(None, pa.string())), pc.sum(
+        unfit
+    ).as_py() or 0
+
+
+def _number(array: pa.Array):
+    return pc.cast(array, pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def wrong_day(given: object) -> str:
+    """Returns what is wrong with a day, in Chinese; empty when nothing is."""
+    try:
+        date.fromisoformat(str(given))
+    except ValueError:
+        return "参数 on 应为日期，如 2026-01-31"
+    return ""
 
 
 def _changed(array, days, unit):

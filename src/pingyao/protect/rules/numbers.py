@@ -1,9 +1,14 @@
 """Numbers made less exact: keyed noise, and bins."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 
 from pingyao.protect.rules.arrays import as_text, pc
+
+_MOST_EDGES = 64
 
 
 def noise(array: pa.Array, percent: float, draws: np.ndarray) -> tuple[pa.Array, int]:
@@ -37,6 +42,37 @@ def bins(array: pa.Array, width: float) -> tuple[pa.Array, int]:
     names = [f"[{low * width:.10g},{(low + 1) * width:.10g})" for low in distinct]
     named = pa.array(names, pa.string()).take(pa.array(index.reshape(-1)))
     return pc.if_else(pa.array(known), named, pa.scalar(None, pa.string())), unfit
+
+
+def bands(array: pa.Array, edges: Sequence[float]) -> tuple[pa.Array, int]:
+    """Puts each number between the edges it falls between; both ends are open.
+
+    Returns:
+        The bands as text, and how many cells of text were no numbers and are hidden.
+    """
+    values, unfit = _doubles(array)
+    said = [f"{e:.10g}" for e in edges]
+    names = [f"<{said[0]}", *(f"[{low},{high})" for low, high in pairwise(said)), f"≥{said[-1]}"]
+    index = pa.array(np.searchsorted(np.asarray(edges), values, side="right"))
+    named = pa.array(names, pa.string()).take(index)
+    return pc.if_else(pa.array(~np.isnan(values)), named, pa.scalar(None, pa.string())), unfit
+
+
+def read_edges(text: str) -> tuple[float, ...]:
+    """Reads the edges of bands, parted by commas."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def wrong_edges(given: object) -> str:
+    """Returns what is wrong with the edges of bands, in Chinese; empty when nothing is."""
+    try:
+        edges = read_edges(str(given))
+    except ValueError:
+        return "参数 edges 应为以逗号分隔的数，如 0,10000,100000"
+    rising = all(a < b for a, b in pairwise(edges))
+    if not rising or not 1 <= len(edges) <= _MOST_EDGES or not np.isfinite(edges).all():
+        return f"参数 edges 应由小到大，至多 {_MOST_EDGES} 个"
+    return ""
 
 
 def _doubles(array: pa.Array) -> tuple[np.ndarray, int]:

@@ -11,6 +11,7 @@ from pingyao.protect.model import Act, Demand, Field, Plain, Purpose, Shape, Sta
 Role = Literal["direct", "quasi", "attribute", "auth", "assist", "text"]
 ControlKind = Literal["data", "process"]
 _PHONES = {"phone", "landline"}
+APPROVALS = {"approval", "senior_approval"}
 Level = Annotated[int, msgspec.Meta(ge=0, le=5)]
 Class = Annotated[int, msgspec.Meta(ge=0, le=3)]
 
@@ -174,6 +175,14 @@ def speaking(policy: Policy, purpose: Purpose, field: Field) -> tuple[Rule, ...]
         rule
         for rule in policy.rules
         if rule.stages & stages and any(_fits(policy, rule.when, field, type_) for type_ in kinds)
+    )
+
+
+def asking(policy: Policy, purpose: Purpose, fields: Iterable[Field]) -> tuple[Rule, ...]:
+    """Returns the rules that ask for an approval before columns are given for a purpose."""
+    found = (rule for field in fields for rule in speaking(policy, purpose, field))
+    return tuple(
+        {r.id: r for r in found if r.act == "require" and APPROVALS & {*r.controls}}.values()
     )
 
 

@@ -40,6 +40,12 @@ class Question(msgspec.Struct, frozen=True):
     person: str = ""
     most: int = 1
 
+    @property
+    def said(self) -> str:
+        """The question as ledger and evidence have it."""
+        asked = f"sum({self.total})" if self.total else "count"
+        return f"{asked} by {self.by}" if self.by else asked
+
 
 class Answer(msgspec.Struct, frozen=True):
     """An answer with noise.

@@ -1,6 +1,7 @@
 """What is proposed for a column: the technique that loses least among those that satisfy every rule."""
 
 from collections.abc import Iterable
+from datetime import date
 
 from pingyao.protect.model import Asset, Choice, Field, Plain, Purpose, Shape
 from pingyao.protect.rules.policy import (
@@ -103,6 +104,8 @@ def defaults(technique: Technique, field: Field, subject: str) -> dict[str, Plai
     params = dict(technique.params)
     if technique.id == "shift" and subject and subject != field.place.column:
         params["by"] = subject
+    if technique.id == "age":
+        params["on"] = f"{date.today()}"  # noqa: DTZ011 - the institution's own day
     return params
 
 

@@ -1,6 +1,7 @@
 """The techniques: what each does to a column of a batch, and what parameters it takes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -10,7 +11,7 @@ import pyarrow as pa
 from pingyao.platform.crypto import choose
 from pingyao.protect.model import Field, Plain
 from pingyao.protect.ports import Vault
-from pingyao.protect.rules import dates, forms, masks, numbers
+from pingyao.protect.rules import dates, forms, masks, numbers, regions
 from pingyao.protect.rules.arrays import as_text, pc
 from pingyao.protect.rules.keyed import CIPHERS, Keyed, canonical
 from pingyao.protect.rules.policy import Mask, Policy
@@ -68,20 +69,23 @@ def _redact(cell: Cell) -> Result:
 
 def _region(cell: Cell) -> Result:
     level = str(cell.params.get("level", "city"))
+    if cell.field.type == "postcode":
+        return regions.postcodes(cell.array, level)
     if cell.policy.families.get(cell.field.type, cell.field.type) == "address":
-        if cell.field.type == "postcode":
-            return masks.ends(cell.array, 2 if level == "city" else 1, 0), 0
-        cut = {"province": 1, "city": 2}[level]
-        province = r"(?:[^省市区县0-9]{2,8}(?:省|自治区|特别行政区))?"
-        city = r"(?:[^省市区县0-9]{1,10}(?:自治州|地区|盟|州|市))?"
-        kept = province + (city if cut == 2 else "")
-        made, hidden = masks.pattern(cell.array, f"^({kept})(?s:.*)$", r"\1")
-        empty = pc.and_(pc.equal(made, ""), pc.not_equal(as_text(cell.array), ""))
-        return pc.if_else(empty, masks.HIDDEN, made), hidden + (pc.sum(empty).as_py() or 0)
-    digits = 2 if level == "province" else 4
-    return masks.pattern(
-        cell.array, rf"^(\d{{{digits}}})\d{{{6 - digits}}}$", r"\1" + "0" * (6 - digits)
-    )
+        return regions.addresses(cell.array, level)
+    return regions.codes(cell.array, level)
+
+
+def _bin(cell: Cell) -> Result:
+    if edges := str(cell.params.get("edges", "")):
+        return numbers.bands(cell.array, numbers.read_edges(edges))
+    return numbers.bins(cell.array, float(cell.params["width"]))
+
+
+def _age(cell: Cell) -> Result:
+    params = cell.params
+    on = date.fromisoformat(str(params["on"]))
+    return dates.ages(cell.array, on, int(params.get("width", 10)), int(params.get("top", 90)))
 
 
 def _shift(cell: Cell) -> Result:
@@ -162,7 +166,8 @@ TECHNIQUES: dict[str, Callable[[Cell], Result]] = {
     "region": _region,
     "shift": _shift,
     "period": lambda cell: dates.period(cell.array, str(cell.params["unit"])),
-    "bin": lambda cell: numbers.bins(cell.array, float(cell.params["width"])),
+    "bin": _bin,
+    "age": _age,
     "noise": _noise,
     "pseudonym": _pseudonym,
     "surrogate": _surrogate,
@@ -178,6 +183,8 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("shift", "days"): (1, 36_500),
     ("noise", "percent"): (0.1, 90),
     ("bin", "width"): (1e-6, 1e15),
+    ("age", "width"): (1, 50),
+    ("age", "top"): (50, 120),
     ("mask", "head"): (0, 16),
     ("mask", "tail"): (0, 16),
     ("fpe", "bin"): (6, 8),
@@ -186,10 +193,11 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
 }
 _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("period", "unit"): tuple(dates.UNITS),
-    ("region", "level"): ("province", "city"),
+    ("region", "level"): tuple(regions.LEVELS),
     ("fpe", "keep"): tuple(_KEPT),
 }
-_OPTIONAL = {"head", "tail", "bin", "keep", "mark"}
+_ALSO = {"vault": {"vault"}, "age": {"on"}}
+_OPTIONAL = {"head", "tail", "bin", "keep", "mark", "top"}
 
 
 def check_params(technique: str, params: Mapping[str, Plain], columns: Sequence[str]) -> str:
@@ -199,6 +207,10 @@ def check_params(technique: str, params: Mapping[str, Plain], columns: Sequence[
         if key == ("shift", "by"):
             if value not in columns:
                 return f"参数 by 指的列“{str(value)[:40]}”不在表中"
+        elif key in (("bin", "edges"), ("age", "on")):
+            wrong = numbers.wrong_edges(value) if name == "edges" else dates.wrong_day(value)
+            if wrong:
+                return wrong
         elif key == ("vault", "vault"):
             if not isinstance(value, str) or not 1 <= len(value) <= 64:
                 return "参数 vault 应为令牌库名称，1 至 64 个字符"
@@ -212,7 +224,8 @@ def check_params(technique: str, params: Mapping[str, Plain], columns: Sequence[
         else:
             return f"没有参数 {name[:40]}"
     needed = {n for t, n in (*_BOUNDS, *_WORDS) if t == technique and n not in _OPTIONAL}
-    if technique == "vault":
-        needed = {"vault"}
+    needed |= _ALSO.get(technique, set())
+    if "edges" in params:
+        needed.discard("width")
     missing = sorted(needed - params.keys())
     return f"缺少参数 {missing[0]}" if missing else ""

@@ -1,5 +1,6 @@
 """Files as a target: written beside it under a hidden name, then moved into place at once."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +17,8 @@ from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.protect.model import Asset, Made, Staged
 
 _CHUNK = 1 << 20
+_STAGING = ".pingyao-"
+_locks: dict[Path, int] = {}
 
 
 def _parquet(file: Any, schema: pa.Schema) -> Any:
@@ -89,7 +92,7 @@ class FilesSink:
 
     def discard(self) -> None:
         """Removes what was written and not moved."""
-        shutil.rmtree(self._staging, ignore_errors=True)
+        unstage(self._staging)
 
     def _file(self, asset: Asset) -> str:
         suffix = f".{self._form}"
@@ -106,6 +109,33 @@ class FilesSink:
             )
         self._taken.add(name.lower())
         return name
+
+
+class WholeFile:
+    """A file as a target, written by whoever is given its ``path``."""
+
+    def __init__(self, target: Path) -> None:
+        self.name = target.name
+        self._target = target
+        refuse_existing(target)
+        self._staging = stage(target)
+        self.path = self._staging / target.name
+
+    def staged(self) -> Staged:
+        """Returns the file, complete."""
+        made = Made("", self._target.stem, 0, self.name, sha256_of(self.path))
+        return Staged(str(self.path), {}, (made,), (str(self.path),))
+
+    def commit(self) -> None:
+        """Moves the file into place."""
+        refuse_existing(self._target)
+        with full_disk_said(self.name):
+            self.path.rename(self._target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Removes what was written and not moved."""
+        unstage(self._staging)
 
 
 def safe_name(text: str) -> str:
@@ -130,13 +160,42 @@ def refuse_existing(target: Path) -> None:
 
 
 def stage(target: Path) -> Path:
-    """Makes the hidden folder beside a target in which it is prepared, readable by its owner only."""
+    """Makes the hidden folder beside a target in which it is prepared, readable by its owner only.
+
+    Who prepares something holds the lock of its folder: one that nobody holds was left by a run that
+    was killed, and what lies in it was never proved. It is removed.
+    """
+    folder = target.absolute().parent
     try:
-        return Path(tempfile.mkdtemp(dir=target.absolute().parent, prefix=".pingyao-"))
+        for left in folder.glob(f"{_STAGING}*"):
+            if _lock(left):
+                unstage(left)
+        made = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGING))
+        _lock(made)
+        return made
     except OSError as error:
         raise Invalid(
             "protect.not_writable", f"目标目录不可写：{error.strerror}", "请检查权限与磁盘"
         ) from None
+
+
+def unstage(folder: Path) -> None:
+    """Removes a folder that `stage` made, where it is still there, and gives its lock back."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if (held := _locks.pop(folder, None)) is not None:
+        os.close(held)
+
+
+def _lock(folder: Path) -> bool:
+    """Takes the lock of a folder, which ends with the process at the latest."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        return False
+    _locks[folder] = held
+    return True
 
 
 class full_disk_said:

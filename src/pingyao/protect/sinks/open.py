@@ -5,7 +5,10 @@ from pathlib import Path
 from pingyao.kernel.errors import Unsupported
 from pingyao.protect.ports import Sink
 
-_CAN = "目标可以是 .parquet、.csv、.db/.sqlite 文件，目录，或 postgresql://用户@主机/库?schema=名称"
+_CAN = (
+    "目标可以是 .parquet、.csv、.db/.sqlite 文件，目录，postgresql://用户@主机/库?schema=名称，"
+    "或 mysql://用户@主机/库"
+)
 
 
 def open_sink(spec: str, form: str) -> Sink:
@@ -24,6 +27,10 @@ def open_sink(spec: str, form: str) -> Sink:
             from pingyao.protect.sinks.postgresql import PostgresqlSink
 
             return PostgresqlSink(spec)
+        if scheme.lower() in ("mysql", "mariadb"):
+            from pingyao.protect.sinks.mysql import MysqlSink
+
+            return MysqlSink(spec)
         raise Unsupported("protect.unknown_target", f"不能写入 {scheme[:20]}://", _CAN)
     from pingyao.protect.sinks.files import FilesSink
 

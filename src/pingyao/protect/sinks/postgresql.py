@@ -18,6 +18,7 @@ from pingyao.protect.rules.arrays import as_text, pc
 
 PASSWORD = "PINGYAO_TARGET_PASSWORD"
 _CONNECT_SECONDS = 10
+_PREFIX = "pingyao_staging_"
 _OPTIONS = {"schema", "sslmode", "sslrootcert"}
 _TYPES: dict[str, LiteralString] = {
     "bool": "boolean",
@@ -60,12 +61,14 @@ class PostgresqlSink:
         self._parts = parts._replace(scheme="postgresql", netloc=netloc)
         self._options = {k: v[-1] for k, v in options.items()}
         self.name = f"postgresql://{parts.hostname}:{parts.port or 5432}{parts.path}/{self.schema}"
-        self._staging = f"pingyao_staging_{secrets.token_hex(6)}"
+        self._staging = f"{_PREFIX}{secrets.token_hex(6)}"
         self._made: list[tuple[Made, str]] = []
         with self._said():
             self._db = psycopg.connect(
                 self._address({}), connect_timeout=_CONNECT_SECONDS, client_encoding="UTF8"
             )
+            self._clear()
+            self._db.execute("select pg_advisory_lock(hashtext(%s))", (self._staging,))
             self._db.execute(sql.SQL("create schema {}").format(sql.Identifier(self._staging)))
             self._db.commit()
 
@@ -121,6 +124,22 @@ class PostgresqlSink:
             self._db.close()
         except psycopg.Error:
             return
+
+    def _clear(self) -> None:
+        """Drops what runs that were killed left behind: who still works on his holds its lock."""
+        found = self._db.execute(
+            "select nspname from pg_namespace where starts_with(nspname, %s)"
+            " and pg_has_role(nspowner, 'usage')",
+            (_PREFIX,),
+        )
+        for (name,) in found.fetchall():
+            free = self._db.execute("select pg_try_advisory_lock(hashtext(%s))", (name,)).fetchone()
+            if free and free[0]:
+                self._db.execute(
+                    sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(name))
+                )
+                self._db.commit()
+                self._db.execute("select pg_advisory_unlock(hashtext(%s))", (name,))
 
     def _address(self, more: dict[str, str]) -> str:
         return urlunsplit(self._parts._replace(query=urlencode(self._options | more)))

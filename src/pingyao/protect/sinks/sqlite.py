@@ -1,7 +1,6 @@
 """A SQLite file as a target: written beside it, then moved into place."""
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from pingyao.kernel.errors import Unavailable
 from pingyao.protect.model import Asset, Made, Staged
-from pingyao.protect.sinks.files import full_disk_said, refuse_existing, sha256_of, stage
+from pingyao.protect.sinks.files import full_disk_said, refuse_existing, sha256_of, stage, unstage
 
 
 class SqliteSink:
@@ -73,7 +72,7 @@ class SqliteSink:
     def discard(self) -> None:
         """Removes what was written and not moved."""
         self._db.close()
-        shutil.rmtree(self._staging, ignore_errors=True)
+        unstage(self._staging)
 
 
 def _quoted(name: str) -> str:

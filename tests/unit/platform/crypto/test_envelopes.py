@@ -121,7 +121,7 @@ def test_openssl_opens_our_session_key_and_we_open_its(tmp_path: Path) -> None:
     built = cms.enveloped(cms.holder(USCC, public.id), theirs, nonce, content)
     assert envelopes.open_sealed(SUITES["national"], secret, built) == b"for the supervisor"
     with pytest.raises(ValueError, match="not for this key"):
-        sm2.decrypt(secret, theirs[:-1] + bytes([theirs[-1] ^ 1]))
+        sm2.Sm2PrivateKey(secret).decrypt(theirs[:-1] + bytes([theirs[-1] ^ 1]))
 
 
 def test_openssl_reads_the_structure(tmp_path: Path) -> None:
@@ -160,10 +160,10 @@ def test_gmssl_agrees_on_sm2_encryption_both_ways() -> None:
         hash: bytes
         cipher: bytes
 
-    ours = asn1.decode_der(Cipher, sm2.encrypt(public.public, b"0123456789abcdef"))
+    ours = asn1.decode_der(Cipher, sm2.Sm2PublicKey(public.public).encrypt(b"0123456789abcdef"))
     bare = ours.x.to_bytes(32) + ours.y.to_bytes(32) + ours.hash + ours.cipher
     assert other.decrypt(bare) == b"0123456789abcdef"
     theirs = other.encrypt(b"fedcba9876543210")
     x, y = int.from_bytes(theirs[:32]), int.from_bytes(theirs[32:64])
     der = asn1.encode_der(Cipher(x=x, y=y, hash=theirs[64:96], cipher=theirs[96:]))
-    assert sm2.decrypt(secret, der) == b"fedcba9876543210"
+    assert sm2.Sm2PrivateKey(secret).decrypt(der) == b"fedcba9876543210"
