@@ -29,7 +29,7 @@ CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 NO_SCREENS = re.compile(
-    r"^/(api/|static/|-|openapi|healthz|readyz|metrics|member/)|/export|/reports/"
+    r"^/(api/|static/|-|openapi|healthz|readyz|metrics|member/)|/export|/reports/|/oidc"
 )
 LOOKS = [*product(("zh", "en"), ("light", "dark"))]
 FOCUSABLE = """() => [...document.querySelectorAll(
