@@ -40,6 +40,16 @@ def init(*, store: Store = None, suite: str = "intl") -> None:
 
 
 @app.command
+def accept(*, reason: str, store: Store = None) -> None:
+    """认可一份比本机上次所见为旧的密钥库（例如从备份恢复），理由记入其历史。"""
+    from pingyao.platform.crypto.keystore import accept_keystore
+    from pingyao.platform.crypto.passphrases import passphrase
+
+    accept_keystore(store_path(store), passphrase(), reason)
+    print("已认可。请核对：此后轮换、销毁过的密钥须重新轮换、销毁")
+
+
+@app.command
 def create(
     name: str, kind: str, /, *, purpose: str = "", custodian: Custodian = (), store: Store = None
 ) -> None:
@@ -117,6 +127,7 @@ def history(*, store: Store = None, json: Json = False) -> None:
         "keys.released": "双人启用",
         "keys.destroyed": "销毁",
         "keys.passphrase_changed": "更换口令",
+        "keys.accepted": "认可较旧的密钥库",
     }
     rows = [
         (

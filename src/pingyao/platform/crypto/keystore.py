@@ -25,7 +25,7 @@ from pingyao.kernel.errors import (
     Unavailable,
 )
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.crypto import choose, derive, keys, passphrases, release
+from pingyao.platform.crypto import choose, derive, keymark, keys, passphrases, release
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keys import Approvals, Key, KeyInfo, Wrapped
 from pingyao.platform.crypto.ports import KEY_BYTES, NONCE_BYTES
@@ -86,6 +86,7 @@ def create_keystore(
             if path.exists():
                 raise Conflict("keys.exists", f"{path.name} 已存在", "请另指定一个文件，或打开它")
             write_atomically(path, _close(_Body(), key, how, cipher))
+            keymark.note(path, [])
     except OSError:
         raise _not_writable(path) from None
     return KeyStore(path, key, how, cipher)
@@ -98,11 +99,27 @@ def open_keystore(path: Path, passphrase: str) -> "KeyStore":
         NotFound: there is no such file.
         NotPermitted: the passphrase is wrong, or the file was altered; the two look alike.
         Invalid: the file is readable by others, or is no keystore.
+        IntegrityBroken: it has gone back behind what was seen of it here.
     """
     envelope = _read(path)
     key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
     store = KeyStore(path, key, envelope.stretch, envelope.cipher)
     store.infos()
+    return store
+
+
+def accept_keystore(path: Path, passphrase: str, reason: str) -> "KeyStore":
+    """Opens a keystore that has gone back, and takes it for the right one from now on.
+
+    Raises:
+        Invalid: no reason is given; else as `open_keystore`.
+    """
+    if not reason.strip():
+        raise Invalid("keys.no_reason", "没有写明理由", "请以 --reason 说明为何使用这份密钥库")
+    envelope = _read(path)
+    key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
+    store = KeyStore(path, key, envelope.stretch, envelope.cipher)
+    store.accept(reason.strip()[:500])
     return store
 
 
@@ -119,6 +136,17 @@ class KeyStore:
     def infos(self) -> list[KeyInfo]:
         """Returns what is known of every version of every key."""
         return [e.info for e in self._load().entries]
+
+    def accept(self, reason: str) -> None:
+        """Takes what is in the file for the newest there is; the reason goes into its history."""
+        try:
+            with _locked(self.path):
+                body = self._unsealed()
+                body.history.append(_event("keys.accepted", self.path.name, {"reason": reason}))
+                write_atomically(self.path, _close(body, self._key, self._stretch, self._cipher))
+                keymark.note(self.path, body.history)
+        except OSError:
+            raise _not_writable(self.path) from None
 
     def history(self) -> list[EvidenceEvent]:
         """Returns what was done with the keys, oldest first."""
@@ -260,9 +288,15 @@ class KeyStore:
             body = self._load()
             body.history.append(_event("keys.passphrase_changed", self.path.name, {}))
             write_atomically(self.path, _close(body, key, how, self._cipher))
+            keymark.note(self.path, body.history)
         self._key, self._stretch = key, how
 
     def _load(self) -> _Body:
+        body = self._unsealed()
+        keymark.check(self.path, body.history)
+        return body
+
+    def _unsealed(self) -> _Body:
         envelope = _read(self.path)
         if envelope.stretch != self._stretch:
             raise Conflict("keys.moved_on", "密钥库口令已被更换", "请以新口令重新打开")
@@ -286,6 +320,7 @@ class KeyStore:
                 result = change(body)
                 content = _close(body, self._key, self._stretch, self._cipher)
                 write_atomically(self.path, content)
+                keymark.note(self.path, body.history)
         except OSError:
             raise _not_writable(self.path) from None
         return result

@@ -20,7 +20,13 @@ from pingyao.kernel.errors import (
 )
 from pingyao.platform.crypto import derive, keys, keystore, passphrases, release
 from pingyao.platform.crypto.derive import Stretch
-from pingyao.platform.crypto.keystore import KeyStore, create_keystore, open_keystore
+from pingyao.platform.crypto.keystore import (
+    KeyStore,
+    accept_keystore,
+    create_keystore,
+    open_keystore,
+)
+from pingyao.platform.files import state_home
 
 PHRASE = "correct horse battery staple"
 TWO = {"张": "first of two persons", "李": "second of two persons"}
@@ -356,3 +362,60 @@ def test_a_passphrase_file_that_will_not_do(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises(Invalid):
         passphrases.from_file(path)
+
+
+def test_an_old_copy_put_back_is_noticed_and_accepted_only_with_a_reason(store: KeyStore) -> None:
+    store.create("k", "aes-256")
+    old = store.path.read_bytes()
+    store.destroy("k", 1, reason="到期")
+    store.path.write_bytes(old)
+    with pytest.raises(IntegrityBroken) as caught:
+        open_keystore(store.path, PHRASE)
+    assert caught.value.code == "keys.rolled_back"
+    with pytest.raises(IntegrityBroken):
+        store.get("k")
+    with pytest.raises(IntegrityBroken):
+        store.create("other", "aes-256")
+    with pytest.raises(Invalid):
+        accept_keystore(store.path, PHRASE, " ")
+    with pytest.raises(NotPermitted):
+        accept_keystore(store.path, "wrong wrong wrong", "从备份恢复")
+    accepted = accept_keystore(store.path, PHRASE, "从备份恢复")
+    assert accepted.get("k").info.version == 1
+    assert accepted.history()[-1].body == {"reason": "从备份恢复"}
+    assert open_keystore(store.path, PHRASE).infos()[0].state == "active"
+
+
+def test_another_keystore_in_its_place_is_noticed(store: KeyStore, tmp_path: Path) -> None:
+    store.create("k", "aes-256")
+    other = create_keystore(tmp_path / "other.pks", PHRASE)
+    for name in ("a", "b", "c"):
+        other.create(name, "aes-256")
+    other.path.replace(store.path)
+    with pytest.raises(IntegrityBroken):
+        open_keystore(store.path, PHRASE)
+
+
+def test_a_copy_elsewhere_and_a_store_that_went_on_are_fine(
+    store: KeyStore, tmp_path: Path
+) -> None:
+    store.create("k", "aes-256")
+    copy = tmp_path / "copy.pks"
+    copy.write_bytes(store.path.read_bytes())
+    copy.chmod(0o600)
+    open_keystore(copy, PHRASE).rotate("k")
+    store.path.write_bytes(copy.read_bytes())
+    assert open_keystore(store.path, PHRASE).get("k").info.version == 2
+
+
+def test_a_damaged_or_unwritable_mark_is_no_mark(
+    store: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for mark in (state_home() / "keystores").iterdir():
+        mark.write_bytes(b"{")
+    assert open_keystore(store.path, PHRASE).infos() == []
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
+    open_keystore(store.path, PHRASE).create("k", "aes-256")
+    assert store.infos()[0].name == "k"
