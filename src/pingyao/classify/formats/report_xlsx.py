@@ -30,6 +30,7 @@ from pingyao.classify.rules.summary import (
     is_personal,
     summarise,
 )
+from pingyao.platform.sheets import printable
 
 
 class Linked(NamedTuple):
@@ -41,6 +42,7 @@ class Linked(NamedTuple):
 
 Cell = str | int | float | Linked
 _MOST_ROWS = 1_000_000
+_TITLE = "数据分类分级结果"
 _ASSETS = "数据资产目录"
 _LEVELS = "按级别"
 _PERSONAL = "个人信息清单"
@@ -125,7 +127,7 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
     sheet.set_column(0, 0, 26)
     sheet.set_column(1, 1, 90)
     sheet.hide_gridlines(2)
-    sheet.write_string(0, 0, "数据分类分级结果", formats["title"])
+    sheet.write_string(0, 0, _TITLE, formats["title"])
     sheet.set_row(0, 30)
     coverage = COVERAGE[result.coverage]
     if result.sample_rows is not None:
@@ -155,7 +157,7 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
             sheet.write_url(row, 1, f"internal:{place}", formats["link"], text)
         else:
             sheet.write_string(row, 1, text, formats["wrap"])
-    _printed(sheet)
+    printable(sheet, _TITLE, header=False)
 
 
 def _parts(name: str, counts: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str, str]]:
@@ -363,13 +365,5 @@ def _open_sheet(
         sheet.set_column(column, column, width)
         write(0, column, header, formats["head"])
     sheet.freeze_panes(1, 4)
-    sheet.repeat_rows(0)
-    _printed(sheet)
+    printable(sheet, _TITLE)
     return sheet
-
-
-def _printed(sheet: Any) -> None:
-    sheet.set_landscape()
-    sheet.set_paper(9)
-    sheet.fit_to_pages(1, 0)
-    sheet.set_footer("&L数据分类分级结果&R第 &P 页，共 &N 页")

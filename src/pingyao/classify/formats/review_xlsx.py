@@ -10,6 +10,7 @@ from pingyao.classify.catalogue import Decision
 from pingyao.classify.rules.book import RuleBook
 from pingyao.classify.store import Entry
 from pingyao.kernel.errors import Invalid
+from pingyao.platform.sheets import printable
 
 _SHEET = "复核"
 _LISTS = "词表"
@@ -39,6 +40,7 @@ def write_review(entries: Sequence[Entry], book: RuleBook, path: Path) -> None:
         for column, (header, width) in enumerate(zip(_HEADERS, _WIDTHS, strict=True)):
             sheet.write_string(0, column, header, bold)
             sheet.set_column(column, column, width)
+        printable(sheet, _SHEET)
         for row, entry in enumerate(entries, 1):
             for column, cell in enumerate(_cells(entry, book)):
                 if isinstance(cell, str):

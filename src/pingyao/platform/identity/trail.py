@@ -19,6 +19,7 @@ from pingyao.platform.audit_lines import FORMS, as_json
 from pingyao.platform.forwarding import least_position
 from pingyao.platform.outbox import emit
 from pingyao.platform.policy import Actor, require
+from pingyao.platform.sheets import printable
 
 MOST_ROWS = 100_000
 LEAST_DAYS = 180
@@ -75,6 +76,7 @@ def write_workbook(file: BinaryIO, lines: Iterable[audit.Entry], language: str) 
         sheet.set_column(0, 0, 8)
         sheet.set_column(1, 6, 26)
         sheet.freeze_panes(1, 0)
+        printable(sheet)
         bold = book.add_format({"bold": True, "bg_color": "#e8eef6"})
         for column, head in enumerate(_HEADS[language]):
             sheet.write_string(0, column, head, bold)

@@ -8,6 +8,7 @@ import xlsxwriter
 from python_calamine import CalamineError, CalamineWorkbook
 
 from pingyao.kernel.errors import Invalid
+from pingyao.platform.sheets import printable
 from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, plain, put
 from pingyao.protect.lifecycle_model import Answer, Assessment, Change, Control, Mark, Statement
 from pingyao.protect.rules.assessment import CHAPTERS, MARKS
@@ -36,6 +37,7 @@ def write_assessment(assessment: Assessment, changed: Sequence[Change], path: Pa
             _facts(assessment, changed),
         )
         sheet = book.add_worksheet(_SHEET)
+        printable(sheet, _SHEET)
         for column, (header, width) in enumerate(zip(_HEADERS, _WIDTHS, strict=True)):
             sheet.write_string(0, column, header, styles["head"])
             sheet.set_column(column, column, width)

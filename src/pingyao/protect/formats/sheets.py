@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pingyao.kernel.citation import Citation
+from pingyao.platform.sheets import printable
 
 Cell = str | int | float
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
@@ -50,6 +51,7 @@ def cover(book: Any, styles: dict[str, Any], title: str, facts: Sequence[tuple[s
     sheet.set_column(0, 0, 22)
     sheet.set_column(1, 1, 100)
     sheet.hide_gridlines(2)
+    printable(sheet, plain(title), header=False)
     sheet.write_string(0, 0, title, styles["title"])
     sheet.set_row(0, 30)
     for row, (label, fact) in enumerate(facts, 2):
@@ -68,6 +70,7 @@ def table(
 ) -> Any:
     """Adds a sheet with a header and rows; columns at ``levels`` are coloured by level."""
     sheet = book.add_worksheet(name)
+    printable(sheet, name)
     for column, (header, width) in enumerate(columns):
         sheet.write_string(0, column, header, styles["head"])
         sheet.set_column(column, column, width)
