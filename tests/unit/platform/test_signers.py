@@ -1,8 +1,11 @@
 """Signers: published vectors, second opinions on SM2, and everything that must be refused."""
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,9 +102,17 @@ def test_sm2_against_an_implementation_apart_in_both_directions() -> None:
             private_key=secret.hex(), public_key=signer.public_key[1:].hex(), asn1=True
         )
         if message:
-            assert other.verify_with_sm3(signer.sign(message).hex(), message)
+            assert _verified_by(other, signer.sign, message)
         signature = bytes.fromhex(other.sign_with_sm3(message))
         verify(Algorithm.SM2, signer.public_key, message, signature)
+
+
+def _verified_by(other: Any, sign: Callable[[bytes], bytes], message: bytes) -> bool:
+    """Asks gmssl, which stumbles over about one good signature in a hundred; never over eight."""
+    for _ in range(8):
+        with contextlib.suppress(TypeError):
+            return other.verify_with_sm3(sign(message).hex(), message)
+    return False
 
 
 def test_sm2_against_the_openssl_command_in_both_directions(tmp_path: Path) -> None:
