@@ -19,10 +19,13 @@ from pingyao.platform.identity.model import Institution
 from pingyao.platform.policy import ADMINISTRATORS
 from pingyao.platform.term import safe
 
-app = App(name="node", help="机构节点：初始化与运行 · a node of an institution")
+app = App(name="node", help="机构节点：初始化、运行、备份与检查 · a node of an institution")
 app.command(auditing)
 app.command(recover)
 app.command(node_sources.app)
+app.command("pingyao.app.operating:backup", name="backup", help="备份：节点照常运行")
+app.command("pingyao.app.operating:restore", name="restore", help="从备份恢复到空的位置")
+app.command("pingyao.app.operating:check", name="check", help="检查数据库、密钥、账本、磁盘与证书")
 _ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
 

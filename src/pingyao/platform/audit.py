@@ -1,7 +1,7 @@
 """The audit trail: every event, kept in the transaction that caused it; read, searched, never changed."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -113,6 +113,13 @@ def read_all(db: sa.Connection, search: Search, limit: int) -> Iterator[Entry]:
 
 def _entry(row: Any) -> Entry:
     return Entry(row.id, row.at, row.kind, row.actor, row.subject, msgspec.json.decode(row.body))
+
+
+def first(db: sa.Connection, kind: str = "") -> datetime | None:
+    """Returns when the earliest event of a kind, or of any, was; None when there is none."""
+    query = sa.select(sa.func.min(trail.c.at))
+    at = db.execute(query.where(trail.c.kind == kind) if kind else query).scalar()
+    return datetime.fromisoformat(at) if at else None
 
 
 def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:

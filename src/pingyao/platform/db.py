@@ -58,6 +58,9 @@ def open_engine(url: str, migrate: Callable[[sa.Connection], None]) -> sa.Engine
     try:
         with engine.begin() as connection:
             migrate(connection)
+    except PingyaoError:
+        engine.dispose()
+        raise
     except DBAPIError as error:
         engine.dispose()
         raise explain(error) from None

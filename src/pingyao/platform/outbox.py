@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -78,6 +79,12 @@ def waiting(db: sa.Connection, limit: int) -> list[Waiting]:
 def count_waiting(db: sa.Connection) -> int:
     """Returns how many events are still here."""
     return db.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one()
+
+
+def oldest(db: sa.Connection) -> datetime | None:
+    """Returns when the oldest event still here happened; None when none is."""
+    text = db.execute(sa.select(outbox.c.event).order_by(outbox.c.id).limit(1)).scalar()
+    return msgspec.json.decode(text, type=EvidenceEvent).occurred_at if text else None
 
 
 def take_out(db: sa.Connection, keys: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The terminal: progress and errors on stderr, text made safe to show."""
 
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -109,6 +110,27 @@ def bytes_progress(what: str, total: int) -> Generator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(safe(what, 40), total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def counting(words: str) -> Generator[Callable[[int], None]]:
+    """Gives what is told of things done, and shows their count on stderr where there is a terminal.
+
+    Args:
+        words: what is shown, with a place for the count.
+    """
+    done, shown = 0, time.monotonic()
+
+    def told(more: int) -> None:
+        nonlocal done, shown
+        done += more
+        if sys.stderr.isatty() and time.monotonic() - shown > 0.5:
+            shown = time.monotonic()
+            print(f"\r{words.format(done)}", end="", file=sys.stderr)
+
+    yield told
+    if sys.stderr.isatty():
+        print(f"\r{words.format(done)}", file=sys.stderr)
 
 
 def print_table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -32,28 +32,67 @@ _STEPS = (
     v0010_explorer.upgrade,
     v0011_runs.upgrade,
 )
+_LOCK = 0x70696E67  # any number nobody else takes
 _version = sa.Table(
     "pingyao_schema", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False)
 )
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Runs the steps a database has not seen yet.
+NEWEST = len(_STEPS)
+"""The version of the schema this program works with."""
+
+
+def migrate(connection: sa.Connection, upto: int = NEWEST) -> None:
+    """Runs the steps a database has not seen yet; all of them, or none when one fails.
+
+    Args:
+        upto: the version to stop at, for a database to be filled from an older backup.
 
     Raises:
         Conflict: a newer program has been here.
     """
+    if version_of(connection) == upto:
+        return  # as nearly always: nothing is locked for that
+    if connection.dialect.name == "sqlite":
+        # The driver would commit before each change of the schema: killed halfway, the same step
+        # would find its own tables there for ever after.
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        # One program upgrades, others wait, and then find it done.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     _version.create(connection, checkfirst=True)
-    done = connection.execute(sa.select(_version.c.version)).scalar() or 0
-    if done > len(_STEPS):
+    done = version_of(connection)
+    if done > NEWEST:
         raise Conflict(
             "db.newer",
-            f"目录数据库的版本 {done} 比本程序所知的 {len(_STEPS)} 新",
+            f"目录数据库的版本 {done} 比本程序所知的 {NEWEST} 新",
             "请升级 pingyao 后再使用该数据库",
         )
     with Operations.context(MigrationContext.configure(connection)):
-        for step in _STEPS[done:]:
+        for step in _STEPS[done:upto]:
             step()
-    if done < len(_STEPS):
+    if done < upto:
         connection.execute(sa.delete(_version))
-        connection.execute(sa.insert(_version).values(version=len(_STEPS)))
+        connection.execute(sa.insert(_version).values(version=upto))
+
+
+def version_of(connection: sa.Connection) -> int:
+    """Returns the version of the schema a database has; 0 when it is none of ours."""
+    if not sa.inspect(connection).has_table(_version.name):
+        return 0
+    return connection.execute(sa.select(_version.c.version)).scalar() or 0
+
+
+def shape_of(version: int) -> sa.MetaData:
+    """Returns the tables a version of the schema has, but for the one that says so."""
+    engine = sa.create_engine("sqlite://")
+    shape = sa.MetaData()
+    with engine.begin() as connection:
+        migrate(connection, version)
+        shape.reflect(connection)
+    engine.dispose()
+    for column in (c for t in shape.tables.values() for c in t.columns):
+        column.type = column.type.as_generic()
+    shape.remove(shape.tables[_version.name])
+    return shape

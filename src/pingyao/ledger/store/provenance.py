@@ -31,12 +31,16 @@ def facts_of(document: Document, about: dict[str, str] | None = None) -> Facts:
 
 def _time_source() -> str:
     """Says what set the clock, as far as the kernel knows: it knows only whether something keeps it."""
+    said = {None: "synchronisation unknown", True: "synchronised", False: "not synchronised"}
+    return f"system clock, {said[clock_kept()]}"
+
+
+def clock_kept() -> bool | None:
+    """Tells whether something keeps the clock right; None where the kernel does not say."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         # struct timex begins with the modes; all zero only asks. It is 208 bytes at most.
         state = libc.adjtimex(ctypes.create_string_buffer(256))
     except (OSError, AttributeError):
-        return "system clock, synchronisation unknown"
-    if state < 0:
-        return "system clock, synchronisation unknown"
-    return "system clock, " + ("not synchronised" if state == _TIME_ERROR else "synchronised")
+        return None
+    return None if state < 0 else state != _TIME_ERROR

@@ -123,6 +123,15 @@ def accept_keystore(path: Path, passphrase: str, reason: str) -> "KeyStore":
     return store
 
 
+def check_file(path: Path) -> None:
+    """Tells whether a file is a keystore that only its owner can read, without opening it.
+
+    Raises:
+        PingyaoError: it is not, and why.
+    """
+    _read(path)
+
+
 class KeyStore:
     """An open keystore; every change is on disk when its call returns."""
 
