@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from pingyao.classify import store
+from pingyao.classify import store, tally
 from pingyao.classify.knowledge import Knowledge
 from pingyao.classify.model import Column, ColumnId, Evidence, ScanResult, Table, Verdict
 from pingyao.classify.rules.book import RuleBook
@@ -78,6 +78,8 @@ def record(
         _change(db, [row | {"gone": False, "last_scan": scan} for row in again])
         gone = [known[c.id] for c in changes if c.what == "gone"]
         _change(db, [{"key": e.id, "seen": e.version, "gone": True} for e in gone])
+        tally.rename(db, result.source)
+        tally.recount(db, result.source)
         _remember(db, changes, found, at, actor, "scan", f"#{scan}")
         store.save_readings(db, result.source, readings)
         if not result.unread:
@@ -119,6 +121,7 @@ def reevaluate(
         changes = compare(_held(known), found, whole=False)
         if keep:
             _change(db, [_seen_again(known[k], v) for k, v in found.items()])
+            tally.recount(db)
             _remember(db, changes, found, at, actor, "reevaluate", " ".join(packs))
             body: dict[str, object] = {"columns": len(found), "changes": len(changes)}
             event = EvidenceEvent(
@@ -178,7 +181,8 @@ def decide(
             body |= {"level": int(verdict.labels.level), "leaf": verdict.leaf}
             kind = f"classify.verdict.{act}ed"
             events.append(EvidenceEvent(kind, _address(entry.verdict.id), actor, at, body))
-        _change(db, rows)
+        with tally.following(db, entries):
+            _change(db, rows)
         store.add_history(db, past)
         emit(db, events)
         return tuple(_chosen(db, [d.column for d in decisions]).values())
@@ -194,7 +198,8 @@ def unlock(engine: sa.Engine, column: int, version: int, reason: str, actor: str
         if not entry.locked:
             raise Conflict("catalogue.not_locked", "该列没有人工结论，无需解除", "请核对列编号")
         row: dict[str, object] = {"key": column, "seen": version, **_in_force(entry.opinion)}
-        _change(db, [row | {"locked": False, "version": version + 1}])
+        with tally.following(db, [column]):
+            _change(db, [row | {"locked": False, "version": version + 1}])
         store.add_history(db, [_past(column, at, actor, "unlock", reason, entry.opinion)])
         address = _address(entry.verdict.id)
         body: dict[str, object] = {"reason": reason}

@@ -1,4 +1,4 @@
-"""The catalogue as it is looked at: counts and pages, from the index alone; no verdict is decoded for a list."""
+"""The catalogue as it is looked at: counts from the tally, pages from the index; no verdict is decoded for a list."""
 
 from collections import Counter
 from typing import Annotated, Any, Literal
@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.classify.store import columns, scans
+from pingyao.classify.tally import named_like, names, systems, tallies
 
 State = Literal["", "review", "decided", "proposed"]
 _t = columns.c
@@ -94,22 +95,14 @@ class Overview(msgspec.Struct, frozen=True):
 
 def overview(db: sa.Connection, scans_shown: int = 8) -> Overview:
     """Returns the counts of every system and of all."""
-    groups = [_t.source, _t.level, _t.personal, _t.abstained, _t.locked]
-    query = sa.select(*groups, sa.func.count()).where(_t.gone.is_(False)).group_by(*groups)
     per: dict[str, Counter[object]] = {}
-    for source, level, personal, abstained, locked, count in db.execute(query):
+    for source, level, personal, abstained, locked, count in db.execute(sa.select(tallies)):
         seen = per.setdefault(source, Counter())
         seen[level] += count
         seen["c3"] += count * (personal == 3)
         seen["review"] += count * (abstained and not locked)
         seen["decided"] += count * bool(locked)
-    apart = (
-        sa.select(_t.source, _t.schema_name, _t.table_name).where(_t.gone.is_(False)).distinct()
-    ).subquery()
-    tables: dict[str, int] = {
-        r[0]: r[1]
-        for r in db.execute(sa.select(apart.c.source, sa.func.count()).group_by(apart.c.source))
-    }
+    tables: dict[str, int] = {r[0]: r[1] for r in db.execute(sa.select(systems))}
     rows = tuple(
         SourceRow(
             source,
@@ -121,6 +114,7 @@ def overview(db: sa.Connection, scans_shown: int = 8) -> Overview:
             seen["decided"],
         )
         for source, seen in sorted(per.items())
+        if source in tables
     )
     return Overview(
         rows,
@@ -142,8 +136,7 @@ def read_scans(db: sa.Connection, limit: int) -> tuple[ScanRow, ...]:
 
 def read_sources(db: sa.Connection) -> list[str]:
     """Returns the names of all systems."""
-    query = sa.select(_t.source).where(_t.gone.is_(False)).distinct().order_by(_t.source)
-    return list(db.execute(query).scalars())
+    return list(db.execute(sa.select(systems.c.source).order_by(systems.c.source)).scalars())
 
 
 def read_tables(
@@ -169,9 +162,15 @@ def read_tables(
 def read_columns(db: sa.Connection, wanted: Filter, after: int, limit: int) -> list[Row]:
     """Returns columns by number, beginning after one."""
     # The numbers are found in the index first; only the few rows shown are then read.
-    numbers = (
-        sa.select(_t.id).where(*_conditions(wanted), _t.id > after).order_by(_t.id).limit(limit)
-    ).subquery()
+    if _named_only(wanted):
+        number = names.c.id
+        query = sa.select(number).where(named_like(db, wanted.words))
+    else:
+        number = _t.id
+        query = sa.select(number).where(*_found(db, wanted))
+    # A table has few columns: they are better sorted than walked to through all the others.
+    order = number + 0 if wanted.table else number
+    numbers = query.where(number > after).order_by(order).limit(limit).subquery()
     query = (
         sa.select(
             _t.id,
@@ -194,34 +193,45 @@ def read_columns(db: sa.Connection, wanted: Filter, after: int, limit: int) -> l
 
 def count_columns(db: sa.Connection, wanted: Filter) -> int:
     """Returns how many columns there are."""
-    query = sa.select(sa.func.count()).select_from(columns).where(*_conditions(wanted))
+    if not (wanted.words or wanted.schema or wanted.table):
+        total = sa.func.coalesce(sa.func.sum(tallies.c.columns), 0)
+        return db.execute(sa.select(total).where(*_conditions(wanted, tallies.c))).scalar_one()
+    query = sa.select(sa.func.count())
+    if _named_only(wanted):
+        query = query.select_from(names).where(named_like(db, wanted.words))
+    else:
+        query = query.select_from(columns).where(*_found(db, wanted))
     return db.execute(query).scalar_one()
 
 
-def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    found: list[Any] = [_t.gone.is_(False)]
-    for column, value in (
-        (_t.source, wanted.source),
-        (_t.schema_name, wanted.schema),
-        (_t.table_name, wanted.table),
-    ):
-        if value:
-            found.append(column == value)
-    if wanted.level:
-        found.append(_t.level >= wanted.level)
-    if wanted.personal:
-        found.append(_t.personal >= wanted.personal)
-    if wanted.state == "review":
-        found += [_t.abstained.is_(True), _t.locked.is_(False)]
-    elif wanted.state == "decided":
-        found.append(_t.locked.is_(True))
-    elif wanted.state == "proposed":
-        found += [_t.abstained.is_(False), _t.locked.is_(False)]
+def _named_only(wanted: Filter) -> bool:
+    return bool(wanted.words) and wanted == Filter(words=wanted.words)
+
+
+def _found(db: sa.Connection, wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    """Names are searched in a table of their own, which is small; only what is found is looked up."""
+    found = [_t.gone.is_(False), *_conditions(wanted, _t)]
+    if wanted.schema:
+        found.append(_t.schema_name == wanted.schema)
+    if wanted.table:
+        found.append(_t.table_name == wanted.table)
     if wanted.words:
-        found.append(
-            sa.or_(
-                _t.column_name.icontains(wanted.words, autoescape=True),
-                _t.table_name.icontains(wanted.words, autoescape=True),
-            )
-        )
+        found.append(_t.id.in_(sa.select(names.c.id).where(named_like(db, wanted.words))))
+    return found
+
+
+def _conditions(wanted: Filter, t: Any) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.source:
+        found.append(t.source == wanted.source)
+    if wanted.level:
+        found.append(t.level >= wanted.level)
+    if wanted.personal:
+        found.append(t.personal >= wanted.personal)
+    if wanted.state == "review":
+        found += [t.abstained.is_(True), t.locked.is_(False)]
+    elif wanted.state == "decided":
+        found.append(t.locked.is_(True))
+    elif wanted.state == "proposed":
+        found += [t.abstained.is_(False), t.locked.is_(False)]
     return found

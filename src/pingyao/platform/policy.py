@@ -1,6 +1,6 @@
 """Who may do what: Cedar policies, parsed once; what nothing permits is refused."""
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,7 @@ def require(actor: Actor, action: str, account: int | None = None) -> None:
     )
 
 
+@lru_cache(maxsize=1 << 14)  # the policies never change while a program runs
 def permits(actor: Actor, action: str, account: int | None = None) -> bool:
     """Tells whether an act would pass; for showing or hiding a button, never for guarding."""
     from cedarpy import is_authorized

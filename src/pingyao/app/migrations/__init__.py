@@ -16,6 +16,7 @@ from pingyao.app.migrations import (
     v0009_people,
     v0010_explorer,
     v0011_runs,
+    v0012_ops,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -31,6 +32,7 @@ _STEPS = (
     v0009_people.upgrade,
     v0010_explorer.upgrade,
     v0011_runs.upgrade,
+    v0012_ops.upgrade,
 )
 _LOCK = 0x70696E67  # any number nobody else takes
 _version = sa.Table(
