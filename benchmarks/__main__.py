@@ -13,6 +13,7 @@ from benchmarks.rows import Row
 _ALL = (
     *("kernel", "whole", "text", "peers", "readers", "many_tables"),
     *("masking", "ff1", "sealing", "anonymity", "ledger", "witnesses"),
+    *("pages", "users"),
 )
 _MARK = "<!-- measured -->"
 
