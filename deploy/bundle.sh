@@ -32,8 +32,9 @@ done
 "$python" -m pip download --quiet --dest "$work/$name/wheels" --only-binary=:all: \
     --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
     --platform "manylinux2014_$arch" --platform "linux_$arch" $platforms \
-    "$work/$name/wheels"/pingyao-*.whl
-cp "$here/deploy/install.sh" "$here/LICENSE" "$here/README.md" "$here/README.en.md" "$work/$name/"
+    "$(echo "$work/$name/wheels"/pingyao-*.whl)[node]"
+cp "$here/deploy/install.sh" "$here/deploy"/pingyao-*.service "$here/deploy"/pingyao-*.timer \
+    "$here/deploy/Containerfile" "$here/deploy/compose.yaml" "$here/LICENSE" "$here/README.md" "$here/README.en.md" "$work/$name/"
 cp -r "$here/docs" "$work/$name/docs"
 (cd "$work/$name" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum >SHA256SUMS)
 tar --sort=name --owner=0 --group=0 --numeric-owner -C "$work" -cf "$target/$name.tar" "$name"

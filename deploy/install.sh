@@ -18,7 +18,7 @@ echo "checking $(wc -l <"$here/SHA256SUMS") files" >&2
     exit 1
 }
 "$python" -m venv "$home"
-"$home/bin/python" -m pip install --quiet --no-index --find-links "$here/wheels" pingyao
+"$home/bin/python" -m pip install --quiet --no-index --find-links "$here/wheels" "pingyao[node]"
 # Compiled once for everybody, here where the directory may be written.
 "$home/bin/python" -c 'import pyarrow as pa; from pingyao.classify.rules import values; values.profile(pa.array(["1"]))'
 "$home/bin/pingyao" --version

@@ -63,7 +63,7 @@ def settle(engine: sa.Engine) -> None:
     if not folder:
         return
     try:
-        moved = _drain(engine, Path(folder), None, "ledger")
+        moved = move(engine, Path(folder), None, "ledger")
     except PingyaoError as error:
         print(
             f"已记录，尚未存证：{safe(error.detail, 200)}；{safe(error.remedy, 200)}",
@@ -78,11 +78,12 @@ def drain(
     *, ledger: Ledger = None, db: Db = None, keystore: Keystore = None, key: Key = "ledger"
 ) -> None:
     """把待存证的事项写入账本：每件恰好一次，中断后接着写；有见证方时，联署达到策略要求才发布。"""
-    moved = _drain(open_catalogue(db), _folder(ledger), keystore, key)
+    moved = move(open_catalogue(db), _folder(ledger), keystore, key)
     print(f"已存证 {moved:,} 件事项")
 
 
-def _drain(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> int:
+def move(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> int:
+    """Moves what waits into a ledger and publishes its head; returns how many events."""
     store = open_store(keystore)
     policy = read_policy(folder)
     origin = policy.logs[0].name

@@ -1,8 +1,8 @@
 """The commands ``pingyao node …``: set up a node, and serve it."""
 
+import gc
 import getpass
 import ipaddress
-import logging
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from pingyao.app import node_sources
 from pingyao.app.auditing import app as auditing
 from pingyao.app.opening import Db, Pack, open_catalogue, open_provider, packs
+from pingyao.app.operating import Log
 from pingyao.app.recovering import Key, recover
 from pingyao.kernel.errors import Conflict, Invalid, NotYet, Unsupported
 from pingyao.platform.identity.model import Institution
@@ -26,6 +27,7 @@ app.command(node_sources.app)
 app.command("pingyao.app.operating:backup", name="backup", help="备份：节点照常运行")
 app.command("pingyao.app.operating:restore", name="restore", help="从备份恢复到空的位置")
 app.command("pingyao.app.operating:check", name="check", help="检查数据库、密钥、账本、磁盘与证书")
+app.command("pingyao.app.operating:work", name="work", help="运行定时工作：存证、清理")
 _ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
 
@@ -114,6 +116,14 @@ def serve(
     syslog_ca: Annotated[
         Path | None, Parameter(help="syslog 服务器证书的签发者，PEM；默认用系统信任的")
     ] = None,
+    metrics: Annotated[
+        str, Parameter(help="在此地址另开 /metrics 供 Prometheus 读取，如 127.0.0.1:9464；默认不开")
+    ] = "",
+    metrics_token: Annotated[
+        Path | None, Parameter(help="读取指标须出示的令牌，写在此文件；非本机回环时必须")
+    ] = None,
+    log: Log = "text",
+    work: Annotated[bool, Parameter(help="兼做定时工作；--no-work 则另以 node work 运行")] = True,
     db: Db = None,
     key: Key = None,
     pack: Pack = (),
@@ -122,15 +132,17 @@ def serve(
     needs_extra()
     import uvicorn
 
-    from pingyao.app.chores import doing
+    from pingyao.app.observing import counted
     from pingyao.app.running import launch
-    from pingyao.app.web import make_app
+    from pingyao.app.web import account_of, make_app
+    from pingyao.app.working import doing
     from pingyao.classify.packs import load_book
     from pingyao.platform import forwarding
     from pingyao.platform.asgi import listen
     from pingyao.platform.identity import store, totp
     from pingyao.platform.members import ring
     from pingyao.platform.patience import PatientProtocol
+    from pingyao.platform.telemetry import Observed, set_up_logs
 
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("node.half_tls", "证书与私钥须同时给出", "请补上 --tls-cert 或 --tls-key")
@@ -162,9 +174,9 @@ def serve(
             keys,
             open_provider(),
         )
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        set_up_logs(log)
         config = uvicorn.Config(
-            application,
+            Observed(application, counted(engine, metrics, metrics_token), account_of),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -185,8 +197,9 @@ def serve(
         print(
             f"{safe(institution.name)}：{scheme}://{shown}:{listener.getsockname()[1]}/", flush=True
         )
+        gc.freeze()  # what is there by now stays: it is not gone through again and again
         try:
-            with doing(engine, targets):
+            with doing(engine, targets, work=work):
                 uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             return
@@ -210,7 +223,10 @@ def _check_files(*paths: Path | None) -> None:
             raise Invalid("node.no_file", f"没有文件 {path.name}", "请核对 TLS 文件的路径")
 
 
-_PARTS = ("litestar", "cedarpy", "argon2", "pyotp", "segno", "webauthn", "joserfc", "http_sf")
+_PARTS = (
+    *("litestar", "cedarpy", "argon2", "pyotp", "segno", "webauthn", "joserfc", "http_sf"),
+    "prometheus_client",
+)
 
 
 def needs_extra() -> None:

@@ -4,7 +4,7 @@ import getpass
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Ledger = Annotated[Path | None, Parameter(help="账本目录；默认取 PINGYAO_LEDGER")]
 Key = Annotated[Path | None, Parameter(help="节点密钥文件；默认在本人数据目录")]
 Json = Annotated[bool, Parameter(help="以 JSON 输出到标准输出", negative="")]
+Log = Annotated[Literal["text", "json"], Parameter(help="日志写到标准错误：text 或 json")]
 PASSPHRASE = "PINGYAO_BACKUP_PASSPHRASE"
 
 
@@ -171,16 +172,46 @@ _WHATS = {
 }
 
 
+def work(
+    *,
+    once: Annotated[bool, Parameter(help="把到期的做一遍就结束", negative="")] = False,
+    log: Log = "text",
+    db: Db = None,
+    keystore: Store = None,
+) -> None:
+    """运行定时工作：把待存证的事项写入账本，清理过期会话。node serve 默认兼做；以 --no-work 分开时用它。
+
+    同时运行几个也不会重复做：每项工作由数据库中的租约归一个进程，进程死了由别的接手。
+    """
+    import signal
+
+    from pingyao.app.working import listed
+    from pingyao.platform.jobs import Worker
+    from pingyao.platform.telemetry import set_up_logs
+
+    set_up_logs(log)
+    engine = open_catalogue(db)
+    worker = Worker(engine, listed(engine, keystore))
+    if once:
+        print(f"已做 {worker.once()} 项")
+        return
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    signal.signal(signal.SIGINT, lambda *_: worker.stop())
+    worker.run()
+
+
 def _ledger(given: Path | None) -> Path | None:
     said = given or load_settings().ledger
     return Path(said) if said else None
 
 
 def _key_files(key: Path | None, keystore: Path | None, of: Path | None = None) -> dict[str, Path]:
-    """Returns where the keys are, or are to be: of a node, its own key and the keystore if it has one."""
+    """Returns where the keys are, or are to be: the node's own, its keys as a member, the keystore."""
     from pingyao.platform.identity import totp
 
-    found = {"node.key": key or totp.default_key(), "keystore": store_path(keystore)}
+    own = key or totp.default_key()
+    members = own.with_name("members.pks")
+    found = {"node.key": own, "members.pks": members, "keystore": store_path(keystore)}
     if of is None:
         return {name: path for name, path in found.items() if name == "node.key" or path.exists()}
     return found

@@ -1,14 +1,17 @@
 """The web application of a node: rooms put together behind one admission, with one set of headers."""
 
+import asyncio
 import gzip
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
+from anyio import to_thread
 from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
@@ -48,6 +51,7 @@ from pingyao.platform.web.problems import as_json, problem_of
 
 _LOG = logging.getLogger("pingyao.node")
 MOST_BODY = 256 * 1024
+_THREADS = 256
 _MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 # What a page may load: what this node serves, and nothing else; pictures inside the style sheet.
 _HEADERS = {
@@ -131,6 +135,7 @@ def make_app(
             Exception: _refused,
         },
         before_send=[_add_headers],
+        on_startup=[_make_room],
         # The framework's own page of it says no action, so nobody gets in; ours is ``description``.
         openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
         request_max_body_size=MOST_BODY,
@@ -220,6 +225,21 @@ def ready(node: AtNode) -> str:
     with node.engine.connect() as db:
         db.execute(sa.select(1))
     return "ok"
+
+
+async def _make_room() -> None:
+    """Lets many wait for a password to be hashed without keeping everybody else from a thread.
+
+    The framework runs handlers in the loop's own pool, which has but four more than there are cores.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "handler"))
+    to_thread.current_default_thread_limiter().total_tokens = _THREADS
+
+
+def account_of(scope: MutableMapping[str, Any]) -> int:
+    """Returns the number of the account that asked; 0 for a stranger."""
+    seat = scope.get("state", {}).get("seat")
+    return seat.session.actor.id if isinstance(seat, Seat) and seat.session else 0
 
 
 def _seat(request: Request[Any, Any, Any]) -> Seat:

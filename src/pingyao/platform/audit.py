@@ -115,6 +115,12 @@ def _entry(row: Any) -> Entry:
     return Entry(row.id, row.at, row.kind, row.actor, row.subject, msgspec.json.decode(row.body))
 
 
+def count(db: sa.Connection, kind: str = "") -> int:
+    """Returns how many events of a kind, or of any, the trail holds."""
+    query = sa.select(sa.func.count()).select_from(trail)
+    return db.execute(query.where(trail.c.kind == kind) if kind else query).scalar_one()
+
+
 def first(db: sa.Connection, kind: str = "") -> datetime | None:
     """Returns when the earliest event of a kind, or of any, was; None when there is none."""
     query = sa.select(sa.func.min(trail.c.at))

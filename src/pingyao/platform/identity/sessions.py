@@ -174,6 +174,13 @@ def resume(engine: sa.Engine, token: str, touch: bool = True) -> Session | None:
     return session
 
 
+def clear(db: sa.Connection, now: int) -> int:
+    """Removes the sessions that are over; returns how many."""
+    t = store.sessions.c
+    over = sa.or_(t.started_at < now - WHOLE_SECONDS, t.seen_at < now - IDLE_SECONDS)
+    return db.execute(sa.delete(store.sessions).where(over)).rowcount
+
+
 def sign_out(engine: sa.Engine, session: Session) -> None:
     """Ends a session."""
     actor = session.actor
