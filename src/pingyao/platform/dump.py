@@ -45,8 +45,8 @@ def write(db: sa.Connection, shape: sa.MetaData, folder: Path, told: Progress) -
         with (
             pa.OSFile(str(folder / f"{table.name}.arrow"), "wb") as file,
             pa.ipc.new_stream(file, schema, options=_OPTIONS) as stream,
+            db.execute(query.execution_options(yield_per=_ROWS)) as found,
         ):
-            found = db.execution_options(yield_per=_ROWS).execute(query)
             for some in found.mappings().partitions():
                 stream.write_batch(pa.RecordBatch.from_pylist([dict(r) for r in some], schema))
                 count += len(some)

@@ -30,16 +30,15 @@ _COMPOSED = {
 }
 
 
+_SHORT = ("node.founded", "node.backed_up", "node.restored", "audit.exported", "audit.purged")
+
+
 def emitted() -> set[str]:
     found = set[str]()
     for file in (ROOT / "src" / "pingyao").rglob("*.py"):
         text = file.read_text("utf-8")
         found |= {m[1] or m[2] for m in _SAID.finditer(text)} | {*_PROTECT.findall(text)}
-    whole = {
-        k
-        for k in found
-        if k.count(".") == 2 or k in ("node.founded", "audit.exported", "audit.purged")
-    }
+    whole = {k for k in found if k.count(".") == 2 or k in _SHORT}
     return whole | _COMPOSED
 
 
