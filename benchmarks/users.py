@@ -35,7 +35,9 @@ _WORDS = ("cert", "mobile", "t_07", "acct_no", "core", "branch_3", "nosuch")
 class _Visit:
     """One person's connection: HTTP/1.1 by hand, for a client must not cost more than the server."""
 
-    def __init__(self, address: str, name: str, seen: "_Seen", columns: int) -> None:
+    def __init__(self, address: str, name: str, seen: "_Seen", columns: int, number: int) -> None:
+        # Everybody has an address of her own, as in life: strangers are counted by it.
+        self._from = f"127.0.{1 + number // 250}.{1 + number % 250}", 0
         self._host, _, port = address.removeprefix("http://").partition(":")
         self._port, self._name, self._seen, self._columns = int(port), name, seen, columns
         self._reader: asyncio.StreamReader | None = None
@@ -117,7 +119,9 @@ class _Visit:
 
     async def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, bytes, bytes]:
         if self._reader is None or self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+            self._reader, self._writer = await asyncio.open_connection(
+                self._host, self._port, local_addr=self._from
+            )
         head = f"{method} {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n"
         head += f"cookie: {self._cookie}\r\nx-csrf-token: {self._csrf}\r\n"
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -178,7 +182,7 @@ async def _everybody(address: str, seen: _Seen, columns: int, users: int, second
     until = time.monotonic() + seconds
     arriving = min(_ARRIVING, seconds / 2)
     names = ["audit1"] * (users // 20) + [f"user{n}" for n in range(users - users // 20)]
-    visits = [_Visit(address, name, seen, columns) for name in names]
+    visits = [_Visit(address, name, seen, columns, n) for n, name in enumerate(names)]
     await asyncio.gather(
         *(v.stay(until, random.uniform(0, arriving)) for v in visits)  # noqa: S311
     )

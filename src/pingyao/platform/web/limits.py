@@ -40,6 +40,6 @@ class Limits:
     """The counts of a node: strangers by address, people and programs by account."""
 
     def __init__(self) -> None:
-        self.sign_ins = Window(300)
-        self.strangers = Window(3000)
+        self.sign_ins = Window(60)
+        self.strangers = Window(600)
         self.accounts = Window(1200)
