@@ -258,7 +258,13 @@ def test_over_http(node: nodes.Tested, op: Op, provider: oidc.Provider) -> None:
     from pingyao.app.web import make_app
 
     node.app = make_app(
-        node.engine, nodes.KEY, nodes.INSTITUTION, nodes.BOOK, nodes.HOSTS, lambda: None, provider
+        node.engine,
+        nodes.KEY,
+        nodes.INSTITUTION,
+        nodes.BOOK,
+        nodes.HOSTS,
+        lambda: None,
+        oidc=provider,
     )
     assert node.client().get("/account/oidc").headers["location"] == "/sign-in"
     client = node.client("officer")
