@@ -19,6 +19,7 @@ from pingyao.classify.model import (
 )
 from pingyao.classify.packs import load_book
 from pingyao.kernel.labels import Labels, Level, PersonalClass
+from pingyao.ledger.desk import Archive
 from pingyao.platform.identity import people, sessions
 from pingyao.platform.identity.model import Account, Institution
 from pingyao.platform.members.ring import Ring
@@ -74,11 +75,14 @@ def make(
     institution: Institution = INSTITUTION,
     ring: Ring | None = None,
     hosts: frozenset[str] | set[str] = HOSTS,
+    archive: Archive | None = None,
 ) -> Tested:
     """Founds a node and fills every role."""
     tested = Tested(engine, None)
     launch = partial(tested.launched.append, "run")
-    tested.app = make_app(engine, KEY, institution, BOOK, frozenset(hosts), launch, ring)
+    tested.app = make_app(
+        engine, KEY, institution, BOOK, frozenset(hosts), launch, ring, archive=archive
+    )
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
     for issued in people.found(engine, institution, first, "root"):
         settle(engine, issued.account.name, issued.password)
@@ -86,6 +90,11 @@ def make(
     for role in ROLES[3:]:
         tested.people[role] = tested.account(f"{role}1", role)
     return tested
+
+
+def serve(engine: sa.Engine, archive: Archive) -> object:
+    """Returns another application over a node that was made before."""
+    return make_app(engine, KEY, INSTITUTION, BOOK, HOSTS, lambda: None, archive=archive)
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"

@@ -11,6 +11,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
 import nodes
+from evidenced import House
 from pingyao.app.migrations import migrate
 from pingyao.classify import catalogue
 from pingyao.platform.db import open_engine
@@ -35,7 +36,9 @@ def node(
     monkeypatch.setattr(Window, "take", lambda _, key: 0)
     engine = open_engine(f"sqlite:///{tmp_path / 'n.db'}", migrate)
     catalogue.record(engine, nodes.scan("phone", nodes.HOSTILE), "机器")
-    yield nodes.make(engine)
+    with House(engine, tmp_path / "house") as house:
+        house.seal()
+        yield nodes.make(engine, archive=house.archive)
     engine.dispose()
 
 

@@ -1,37 +1,47 @@
 """The node over HTTP on SQLite and PostgreSQL: who gets in, what gets out, and nothing else."""
 
+import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
-import msgspec
 import pytest
 import sqlalchemy as sa
-from litestar.routes import HTTPRoute
+from litestar.routes import ASGIRoute, HTTPRoute
 
 import nodes
+from evidenced import House
 from pingyao.classify import catalogue
 from pingyao.platform.policy import ACTIONS, ROLES, Actor, permits
-from pingyao.platform.web.admission import MEMBER, PUBLIC
+from pingyao.platform.web.admission import MEMBER, OPEN, PUBLIC
 from pingyao.platform.web.node import COOKIE
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
 
 
 @pytest.fixture
-def node(catalogue_engine: sa.Engine, quick_passwords: None) -> nodes.Tested:
+def node(
+    catalogue_engine: sa.Engine, quick_passwords: None, tmp_path: Path
+) -> Iterator[nodes.Tested]:
     catalogue.record(catalogue_engine, nodes.scan("phone", nodes.HOSTILE, "third"), "机器")
-    return nodes.make(catalogue_engine)
+    with House(catalogue_engine, tmp_path / "house") as house:
+        house.seal()
+        yield nodes.make(catalogue_engine, archive=house.archive)
 
 
 def routes(node: nodes.Tested) -> list[tuple[str, str, str]]:
     """Returns every route: method, path and what it says it does."""
     found = []
     for route in node.app.routes:
+        if isinstance(route, ASGIRoute):
+            found.append(("GET", "/log/checkpoint", route.route_handler.opt["action"]))
+            continue
         assert isinstance(route, HTTPRoute)
         for handler in route.route_handlers:
             for method in handler.http_methods - {"OPTIONS"}:
                 path = re.sub(r"\{number:int\}", "1", route.path)
                 path = path.replace("{edition:str}/{name:str}", "x/console.css")
-                path = path.replace("{name:str}", "report.xlsx")
+                path = path.replace("{name:str}", "report.xlsx").replace("{place:str}", "0")
                 found.append((method, path, handler.opt.get("action", "")))
     return found
 
@@ -39,7 +49,10 @@ def routes(node: nodes.Tested) -> list[tuple[str, str, str]]:
 def test_every_route_says_what_it_does(node: nodes.Tested) -> None:
     for method, path, action in routes(node):
         own = path.startswith("/-")  # the framework's; the test below shows that nobody gets in
-        assert action in (("",) if own else (*ACTIONS, MEMBER, PUBLIC, "health")), (method, path)
+        assert action in (("",) if own else (*ACTIONS, MEMBER, OPEN, PUBLIC, "health")), (
+            method,
+            path,
+        )
 
 
 def test_every_route_for_every_role(node: nodes.Tested) -> None:
@@ -47,7 +60,7 @@ def test_every_route_for_every_role(node: nodes.Tested) -> None:
     for role in ("", *ROLES):
         client = node.client(role)
         for method, path, action in routes(node):
-            if action in (PUBLIC, "health") or action.startswith("own.sign_out"):
+            if action in (PUBLIC, OPEN, "health") or action.startswith("own.sign_out"):
                 continue
             answer = client.request(method, path, headers={"origin": "https://127.0.0.1"})
             said = (role, method, path, answer.status_code)
@@ -79,6 +92,8 @@ def test_the_roles_are_apart() -> None:
         "audit.export",
         "override.list",
         "scan.read",
+        "evidence.read",
+        "evidence.verify",
     }
     second = {"override.list", "override.approve", "override.end"}
     assert allowed["system"] == own | second | {
@@ -103,11 +118,17 @@ def test_the_roles_are_apart() -> None:
         "account.revoke",
         "account.unlock",
     }
-    looks = {"audit.read", "audit.export", "override.list", "members.list"}
+    evidence = {"evidence.read", "evidence.verify"}
+    looks = {"audit.read", "audit.export", "override.list", "members.list"} | evidence
     assert allowed["audit"] == own | looks | {"account.vouch"}
-    scans = {"members.list", "scan.read", "scan.start", "scan.stop"}
+    scans = {"members.list", "scan.read", "scan.start", "scan.stop"} | evidence
     assert allowed["officer"] == own | second | scans | {"catalogue.read", "catalogue.decide"}
-    assert allowed["reader"] == own | {"members.list", "catalogue.read", "scan.read"}
+    assert allowed["reader"] == own | {
+        "members.list",
+        "catalogue.read",
+        "scan.read",
+        "evidence.verify",
+    }
     assert allowed["audit"] - own - {"account.vouch"} <= reading
     assert not any(permits(Actor(1, "x", "root"), a) for a in ACTIONS if a not in own)
     assert not any(
@@ -308,12 +329,18 @@ def test_numbers_beyond_any_row_are_problems(node: nodes.Tested) -> None:
     assert officer.get("/catalogue?words=%00%25_").status_code in (200, 400, 422)
 
 
+def only_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = [name for name, _ in pairs]
+    assert len(names) == len(set(names)), [n for n in names if names.count(n) > 1]
+    return dict(pairs)
+
+
 def test_words_are_whole_in_both_languages() -> None:
     from importlib.resources import files
 
     for name in ("words.json", "problems.json"):
         raw = files("pingyao.platform.web").joinpath(name).read_bytes()
-        words = msgspec.json.decode(raw)
+        words = json.loads(raw, object_pairs_hook=only_once)
         missing = set(words["zh"]) - set(words["en"])
         assert not missing, (name, missing)
     assert set(words["zh"]) <= set(words["en"])

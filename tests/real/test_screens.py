@@ -18,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import nodes
+from evidenced import House
 from pingyao.app.migrations import migrate
 from pingyao.classify import catalogue, runs
 from pingyao.classify.runs import Ending, Progress
@@ -29,7 +30,7 @@ CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 NO_SCREENS = re.compile(
-    r"^/(api/|static/|-|openapi|healthz|readyz|metrics|member/)|/export|/reports/|/oidc"
+    r"^/(api/|static/|-|openapi|healthz|readyz|metrics|member/)|/export|/reports/|/proof$|/checkpoint$|/oidc"
 )
 LOOKS = [*product(("zh", "en"), ("light", "dark"))]
 FOCUSABLE = """() => [...document.querySelectorAll(
@@ -57,7 +58,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[nodes.Teste
                 ("scan.unreachable", "连不上", "请检查网络") if ending == "failed" else ("", "", "")
             )
             runs.end(engine, run.id, Progress(4, rows=6000), Ending(ending, 1, 2, *said))
-    made = nodes.make(engine)
+    house = House(engine, tmp_path_factory.mktemp("house"))
+    house.record("扫描报告.html", "<p>report</p>")
+    made = nodes.make(engine, archive=house.archive)
+    house.seal()
+    house.forget(0)
     server = uvicorn.Server(uvicorn.Config(made.app, log_config=None, ws="none"))
     with closing(listen("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -65,6 +70,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[nodes.Teste
         yield made, f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(10)
+    house.close()
     engine.dispose()
 
 
@@ -81,7 +87,7 @@ def screens(node: nodes.Tested, role: str) -> list[str]:
     found = []
     for route in node.app.routes:
         for handler in getattr(route, "route_handlers", ()):
-            path = re.sub(r"\{number:int\}", "1", route.path)
+            path = re.sub(r"\{number:int\}|\{place:str\}", "1", route.path)
             action = handler.opt.get("action", "")
             if "GET" not in handler.http_methods or NO_SCREENS.search(path) or "{" in path:
                 continue

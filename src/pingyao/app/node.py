@@ -124,6 +124,9 @@ def serve(
     ] = None,
     log: Log = "text",
     work: Annotated[bool, Parameter(help="兼做定时工作；--no-work 则另以 node work 运行")] = True,
+    keystore: Annotated[
+        Path | None, Parameter(help="解读存证用的密钥库；默认为本人的密钥库")
+    ] = None,
     db: Db = None,
     key: Key = None,
     pack: Pack = (),
@@ -132,6 +135,7 @@ def serve(
     needs_extra()
     import uvicorn
 
+    from pingyao.app.exploring import open_archive
     from pingyao.app.observing import counted
     from pingyao.app.running import launch
     from pingyao.app.web import account_of, make_app
@@ -173,6 +177,7 @@ def serve(
             partial(launch, engine, path),
             keys,
             open_provider(),
+            open_archive(engine, keystore),
         )
         set_up_logs(log)
         config = uvicorn.Config(

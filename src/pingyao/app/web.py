@@ -12,10 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from anyio import to_thread
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, Request, Response, Router, asgi, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, NotFoundException
+from litestar.handlers import ASGIRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -30,6 +31,9 @@ from pingyao.classify import runs_http, runs_pages
 from pingyao.classify.rules.book import RuleBook
 from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import PingyaoError
+from pingyao.ledger import explorer_http, explorer_pages
+from pingyao.ledger import http as ledger_http
+from pingyao.ledger.desk import Archive
 from pingyao.platform.db import explain
 from pingyao.platform.identity import http as identity_http
 from pingyao.platform.identity import lending_http, lending_pages, oidc_pages
@@ -43,7 +47,7 @@ from pingyao.platform.members.machine import PREFIX, router_of
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import permits
 from pingyao.platform.web import answers
-from pingyao.platform.web.admission import API, PUBLIC, admit, seat_of
+from pingyao.platform.web.admission import API, OPEN, PUBLIC, admit, seat_of
 from pingyao.platform.web.description import complete
 from pingyao.platform.web.node import AtNode, InSeat, Node, Seat
 from pingyao.platform.web.pages import go, render
@@ -52,6 +56,7 @@ from pingyao.platform.web.problems import as_json, problem_of
 _LOG = logging.getLogger("pingyao.node")
 MOST_BODY = 256 * 1024
 _THREADS = 256
+LOG = "/log"
 _MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 # What a page may load: what this node serves, and nothing else; pictures inside the style sheet.
 _HEADERS = {
@@ -76,6 +81,7 @@ def make_app(
     launch: Callable[[], object],
     ring: Ring | None = None,
     oidc: Provider | None = None,
+    archive: Archive | None = None,
 ) -> Litestar:
     """Returns the application of a node.
 
@@ -88,7 +94,9 @@ def make_app(
         launch: starts what carries out the scans that wait.
         ring: its own keys for other nodes; without them it deals with none.
         oidc: the institution's own OpenID provider.
+        archive: where its evidence is; its log is served to everybody below ``/log``.
     """
+    kept = archive or Archive(engine)
     node = Node(engine, key, institution, hosts, version("pingyao"), oidc=oidc)
     api = Router(
         API,
@@ -97,6 +105,7 @@ def make_app(
         route_handlers=[
             classify_http.router,
             runs_http.router,
+            explorer_http.router,
             identity_http.router,
             members_http.router,
             lending_http.router,
@@ -108,6 +117,7 @@ def make_app(
             api,
             classify_pages.router,
             runs_pages.router,
+            explorer_pages.router,
             identity_pages.router,
             members_pages.router,
             router_of(ring),
@@ -118,6 +128,7 @@ def make_app(
             asset,
             health,
             ready,
+            *_log(kept),
         ],
         guards=[admit],
         dependencies={
@@ -125,6 +136,7 @@ def make_app(
             "book": Provide(lambda: book, sync_to_thread=False),
             "seat": Provide(_seat, sync_to_thread=False),
             "carry_out": Provide(lambda: CarryOut(launch, reports), sync_to_thread=False),
+            "archive": Provide(lambda: kept, sync_to_thread=False),
             "desk": Provide(lambda: Desk(engine, ring, institution.uscc), sync_to_thread=False),
         },
         stores={"members": MemoryStore()},
@@ -140,10 +152,18 @@ def make_app(
         openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
         request_max_body_size=MOST_BODY,
         logging_config=None,
-        signature_types=[Node, Seat, RuleBook, CarryOut, Desk],
+        signature_types=[Node, Seat, RuleBook, CarryOut, Desk, Archive],
     )
     app.state.node = node
     return app
+
+
+def _log(archive: Archive) -> list[ASGIRouteHandler]:
+    """Returns what serves the log: to everybody, for reading, as verifiers and mirrors of others ask for it."""
+    if archive.folder is None:
+        return []
+    served = ledger_http.mounted(ledger_http.tiles(archive.folder))
+    return [asgi(LOG, is_mount=True, copy_scope=True, action=OPEN)(served)]
 
 
 @get("/", action="own.see", include_in_schema=False, sync_to_thread=True)
@@ -261,7 +281,8 @@ def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
     if problem.status == 401:
         headers["www-authenticate"] = 'Bearer realm="pingyao"'
     path = request.url.path
-    if path.startswith((API, PREFIX)) or path in ("/healthz", "/readyz"):
+    said = getattr(request.scope.get("route_handler"), "opt", {})
+    if said.get("action") == OPEN or path.startswith((API, PREFIX)) or path in ("/healthz", "/readyz"):
         return as_json(problem, headers)
     if problem.code == "identity.signed_out":
         return go("/sign-in")

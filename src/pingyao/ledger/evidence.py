@@ -28,6 +28,19 @@ from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_polic
 from pingyao.platform import outbox
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """An entry that the log proves, whatever it stands for.
+
+    Attributes:
+        signed: who vouches for the head, and when.
+    """
+
+    entry: bytes
+    proof: TlogProof
+    head: Checkpoint
+    signed: tuple[Signed, ...]
+
+
 class Proven(msgspec.Struct, frozen=True):
     """An event that the log proves.
 
@@ -79,11 +92,21 @@ def prove(db: sa.Connection, folder: Path, key: str, reader: str, private: Priva
         IntegrityBroken: anything does not hold.
     """
     payload = payloads.find(db, key)
+    standing = stand(folder, payload)
+    return _open(standing, payloads.open_payload(db, payload, reader, private))
+
+
+def stand(folder: Path, payload: payloads.Payload) -> Standing:
+    """Checks all that proves an entry, down to the signatures of the policy; its content stays sealed.
+
+    Raises:
+        NotYet: it waits to be logged, or for its witnesses.
+        IntegrityBroken: anything does not hold.
+    """
     policy = read_policy(folder)
     published = read_checkpoint(folder, policy)
     if payload.position is None or published is None or published[0].size <= payload.position:
         raise _not_yet()
-    opening = payloads.open_payload(db, payload, reader, private)
     log = open_reader(folder)
     try:
         (entry,) = log.entries(payload.position, 1)
@@ -96,7 +119,7 @@ def prove(db: sa.Connection, folder: Path, key: str, reader: str, private: Priva
             f"账本第 {payload.position:,} 条与数据库所存不是同一条目",
             "请保护现场，运行 pingyao ledger fsck，并与镜像成员核对",
         )
-    return _checked(entry, opening, proof, policy)
+    return _standing(entry, proof, policy)
 
 
 def read_proof(data: bytes, policy: Policy) -> Proven:
@@ -106,15 +129,32 @@ def read_proof(data: bytes, policy: Policy) -> Proven:
         Invalid: it shows no event.
         IntegrityBroken: anything does not hold.
     """
-    proof = parse_proof(data)
-    entry, opening = read_opening(proof.extra) or (b"", None)
+    standing, opening = read_standing(data, policy)
     if opening is None:
         raise Invalid(
             "ledger.no_facts",
             "证明文件不含事项内容，无法核对文件",
             "请向登记方索取其登记时所得的证明，或以 pingyao ledger verify 只核验条目",
         )
-    return _checked(entry, opening, proof, policy)
+    return _open(standing, opening)
+
+
+def read_standing(data: bytes, policy: Policy) -> tuple[Standing, Opening | None]:
+    """Checks a proof file that shows its entry; returns the opening too where it lays the event open.
+
+    Raises:
+        Invalid: it shows no entry.
+        IntegrityBroken: anything does not hold.
+    """
+    proof = parse_proof(data)
+    shown = read_opening(proof.extra)
+    if shown is None:
+        raise Invalid(
+            "ledger.no_entry_shown",
+            "证明文件不含条目，无法知道它证明什么",
+            "请以 pingyao ledger verify 连同条目一起核验",
+        )
+    return _standing(shown[0], proof, policy), shown[1]
 
 
 def check_document(proven: Proven, document: Document) -> None:
@@ -132,19 +172,23 @@ def check_document(proven: Proven, document: Document) -> None:
         )
 
 
-def _checked(entry: bytes, opening: Opening, proof: TlogProof, policy: Policy) -> Proven:
+def _standing(entry: bytes, proof: TlogProof, policy: Policy) -> Standing:
     head, signed = verify_proof(proof, leaf_hash(entry), policy)
-    told = read_entry(entry)
+    return Standing(entry, proof, head, signed)
+
+
+def _open(standing: Standing, opening: Opening) -> Proven:
+    told = read_entry(standing.entry)
     return Proven(
         told.key,
         told.member,
         told.submitted_at,
         read_event(opening),
         opening,
-        entry,
-        proof,
-        head,
-        signed,
+        standing.entry,
+        standing.proof,
+        standing.head,
+        standing.signed,
     )
 
 
@@ -181,25 +225,33 @@ def find_recorded(
 
 
 def _altered(db: sa.Connection, proven: Proven, document: Document) -> IntegrityBroken:
-    kept, parts = payloads.parts_of(db, proven.key)
-    facts = read_facts(proven)
+    found = compare(db, proven, document)
     told = f"{document.name} 不是所存证的那一份（{proven.event.occurred_at:%Y-%m-%d %H:%M} UTC 由 {proven.event.actor} 登记）"
-    if hashlib.sha256(kept).hexdigest() == facts.parts:
-        found = differences(parts, document.parts)
+    if found is not None:
         told += "：" + (
-            "；".join(map(_say, found[:8])) if found else "各部分内容相同，仅文件封装不同"
+            "；".join(map(say, found[:8])) if found else "各部分内容相同，仅文件封装不同"
         )
         told += f"；等共 {len(found):,} 处" if len(found) > 8 else ""
+    facts = read_facts(proven)
     return IntegrityBroken(
         "ledger.altered", told, f"请向出具方索取原件，其 SHA-256 应为 {facts.sha256}"
     )
+
+
+def compare(db: sa.Connection, proven: Proven, document: Document) -> list[Difference] | None:
+    """Returns where a document differs from the recorded one; None where the marks kept are not its own."""
+    kept, parts = payloads.parts_of(db, proven.key)
+    if hashlib.sha256(kept).hexdigest() != read_facts(proven).parts:
+        return None
+    return differences(parts, document.parts)
 
 
 _UNITS = {"row": "行", "item": "项", "line": "行", "block": "MB"}
 _WHAT = {"added": "新增", "removed": "缺失", "changed": "被改动"}
 
 
-def _say(difference: Difference) -> str:
+def say(difference: Difference) -> str:
+    """Says in Chinese where two documents differ."""
     name = f"“{difference.part}”" if difference.part else ""
     if not difference.first:
         return f"{name}{_WHAT[difference.what]}"

@@ -129,7 +129,8 @@ class _Published:
     """The head of a log as it is published, read again only when its file is another."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._policy = folder, read_policy(folder)
+        read_policy(folder)  # a folder that holds no log is told of now, not to who asks first
+        self._folder = folder
         self._file: tuple[int, int] | None = None
         self._head: tuple[Checkpoint, str] | None = None
         self._log: LogFiles | None = None
@@ -140,7 +141,8 @@ class _Published:
         except FileNotFoundError:
             raise Refusal(404, "账本还没有发布检查点") from None
         if self._file != (found.st_ino, found.st_mtime_ns):
-            self._head = read_checkpoint(self._folder, self._policy)
+            # Its keys may have been rotated meanwhile.
+            self._head = read_checkpoint(self._folder, read_policy(self._folder))
             self._file = (found.st_ino, found.st_mtime_ns)
         if self._head is None:
             raise Refusal(404, "账本还没有发布检查点")

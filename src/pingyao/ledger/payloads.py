@@ -226,6 +226,25 @@ def find(db: sa.Connection, key: str) -> Payload:
     return _payload(found)
 
 
+def find_at(db: sa.Connection, position: int) -> Payload:
+    """Returns a sealed event by its position in the log.
+
+    Raises:
+        NotFound: no event of this database is there.
+    """
+    found = db.execute(sa.select(payloads).where(payloads.c.position == position)).first()
+    if found is None:
+        raise NotFound("ledger.no_event", f"账本第 {position:,} 条不是这里的存证", "请核对编号")
+    return _payload(found)
+
+
+def count_from(db: sa.Connection, size: int) -> int:
+    """Returns how many sealed events are beyond the first ``size`` entries of the log, or not in it yet."""
+    t = payloads.c
+    beyond = sa.or_(t.position >= size, t.position.is_(None))
+    return db.execute(sa.select(sa.func.count()).where(beyond)).scalar_one()
+
+
 def everything(db: sa.Connection) -> Iterator[Payload]:
     """Yields every sealed event, in the order they were sealed."""
     rows = db.execution_options(yield_per=BATCH).execute(

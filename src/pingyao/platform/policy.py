@@ -29,6 +29,8 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "account.vouch": ("account", "by_hand"),
     "audit.read": ("reading", "urgent"),
     "audit.export": ("reading", "urgent"),
+    "evidence.read": ("reading",),
+    "evidence.verify": ("reading",),
     "override.list": ("reading",),
     "override.approve": ("account", "by_hand"),
     "override.end": ("by_hand",),

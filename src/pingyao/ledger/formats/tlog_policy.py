@@ -21,7 +21,7 @@ from pingyao.ledger.model import (
     VerifierKey,
 )
 
-_NONE = "none"
+NONE = "none"
 _MAX_BYTES = 1_000_000
 _MAX_LINES = 2_000
 _BAD_OCTETS = re.compile(rb"[^\t\n\x20-\x7e\x80-\xff]")
@@ -82,7 +82,7 @@ def _witness(draft: _Draft, words: list[str]) -> None:
     if (
         len(url) > 1
         or key.type not in _WITNESS_TYPES
-        or name == _NONE
+        or name == NONE
         or draft.defined(name)
         or _same_key(key, draft.witnesses.values())
     ):
@@ -94,7 +94,7 @@ def _witness(draft: _Draft, words: list[str]) -> None:
 
 def _group(draft: _Draft, words: list[str]) -> None:
     name, count, *members = words
-    if name == _NONE or draft.defined(name) or not members:
+    if name == NONE or draft.defined(name) or not members:
         raise ValueError("group")
     if count not in ("all", "any") and not re.fullmatch("[1-9][0-9]{0,3}", count):
         raise ValueError("threshold")
@@ -109,7 +109,7 @@ def _group(draft: _Draft, words: list[str]) -> None:
 
 def _quorum(draft: _Draft, words: list[str]) -> None:
     (name,) = words
-    if draft.quorum is not None or (name != _NONE and not draft.defined(name)):
+    if draft.quorum is not None or (name != NONE and not draft.defined(name)):
         raise ValueError("quorum")
     draft.quorum = name
 
@@ -141,7 +141,7 @@ def check_quorum(policy: Policy, signed: Set[VerifierKey]) -> None:
     Raises:
         IntegrityBroken: the quorum is not met.
     """
-    reached = {_NONE, *(n for n, k in policy.witnesses.items() if k in signed)}
+    reached = {NONE, *(n for n, k in policy.witnesses.items() if k in signed)}
     # A group names only what stands before it, so one pass in order is enough.
     for name, group in policy.groups.items():
         if sum(m in reached for m in group.members) >= group.threshold:

@@ -18,6 +18,8 @@ from pingyao.platform.policy import only_lent, require
 from pingyao.platform.web.node import COOKIE, LANGUAGES, THEMES, Node, Seat
 
 PUBLIC = "public"
+OPEN = "open"
+"""Of what is for everybody's programs: who asks is not looked at, only how often."""
 API = "/api/v1/"
 MEMBER = "member"
 """Of a route for nodes: the door before it has checked a signature (``members.door``)."""
@@ -42,7 +44,7 @@ async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
             raise NotPermitted("members.unsigned", "请求没有签名", "请由成员节点发送")
         return
     session: Session | None = None
-    if action != "health":
+    if action not in ("health", OPEN):
         session = await _known(connection, node)
     outbox.program.set(session.program if session else "")
     seat = look(connection, session)
@@ -50,7 +52,7 @@ async def admit(connection: _Connection, handler: BaseRouteHandler) -> None:
     _count(node, seat, handler.opt)
     if connection.scope.get("method") not in _SAFE and not (session and session.program):
         _check_origin(connection, session)
-    if action not in (PUBLIC, "health"):
+    if action not in (PUBLIC, OPEN, "health"):
         # Of what an act is done to only the domain knows; here it is asked whether the role may at all.
         require(seat.actor, action)
         if only_lent(seat.actor, action):
@@ -79,7 +81,10 @@ def _count(node: Node, seat: Seat, opt: dict[str, Any]) -> None:
     if opt.get("action") == "health" or opt.get("uncounted"):
         return
     limits, account = node.limits, seat.session and seat.session.actor.id
-    wait = limits.accounts.take(account) if account else limits.strangers.take(seat.address)
+    if opt.get("action") == OPEN:
+        wait = limits.open.take(seat.address)
+    else:
+        wait = limits.accounts.take(account) if account else limits.strangers.take(seat.address)
     if opt.get("signs_in"):
         wait = max(wait, limits.sign_ins.take(seat.address))
     if wait:

@@ -37,9 +37,13 @@ class Window:
 
 
 class Limits:
-    """The counts of a node: strangers by address, people and programs by account."""
+    """The counts of a node: strangers by address, people and programs by account.
+
+    What is open to all has a count of its own: whoever mirrors a log shuts nobody out.
+    """
 
     def __init__(self) -> None:
         self.sign_ins = Window(60)
         self.strangers = Window(600)
+        self.open = Window(1200)
         self.accounts = Window(1200)

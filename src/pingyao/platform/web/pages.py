@@ -19,6 +19,7 @@ ROOMS = (
     "pingyao.platform.identity",
     "pingyao.platform.members",
     "pingyao.classify",
+    "pingyao.ledger",
 )
 """Packages with a folder ``templates``."""
 

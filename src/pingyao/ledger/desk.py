@@ -1,0 +1,393 @@
+"""The evidence as people and programs of a node look at it: who may is asked first, all is checked anew."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
+from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger import evidence, explorer, payloads
+from pingyao.ledger.formats.documents import Difference, Document
+from pingyao.ledger.formats.opening import format_opening, read_event
+from pingyao.ledger.formats.tlog_policy import NONE
+from pingyao.ledger.formats.tlog_proof import format_proof, verify_head
+from pingyao.ledger.model import Checkpoint, Policy, Signed
+from pingyao.ledger.rules.sealing import Opening, PrivateKey, read_entry
+from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.ledger.store.reader import CHECKPOINT, read_checkpoint, read_policy
+from pingyao.platform import outbox
+from pingyao.platform.policy import Actor, require
+
+MOST_DIFFERENCES = 100
+_POSITION_DIGITS = 18
+Content = Literal["open", "sealed", "erased"]
+Outcome = Literal["same", "altered", "unknown", "waiting", "proven"]
+
+
+class Reader:
+    """Whoever this node reads sealed events as.
+
+    Args:
+        name: as the log's file of readers has it.
+        private: the key; nothing ever prints it.
+    """
+
+    def __init__(self, name: str, private: PrivateKey) -> None:
+        self.name, self.private = name, private
+
+    def __repr__(self) -> str:
+        return f"Reader({self.name!r})"
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """Where a node's evidence is.
+
+    Attributes:
+        folder: of the log; None where none is set up.
+        reader: without one, contents stay sealed.
+    """
+
+    engine: sa.Engine
+    folder: Path | None = None
+    reader: Reader | None = None
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """A signature under a head that was checked; ``at`` is its own time in Unix seconds, 0 if it says none."""
+
+    name: str
+    algorithm: str
+    witness: bool
+    at: int
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A signed head of the log that meets its policy.
+
+    Attributes:
+        root: SHA-256, hexadecimal.
+        quorum: whom the policy demands; empty where it demands no witness.
+        threshold, among: how many of how many that is.
+    """
+
+    origin: str
+    size: int
+    root: str
+    signatures: list[Signature]
+    quorum: str
+    threshold: int
+    among: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """How the log stands.
+
+    Attributes:
+        configured: whether there is a log at all.
+        head: None before the first is published.
+        published_at: when its file was written, Unix seconds.
+        waiting: events not sealed yet.
+        unpublished: sealed, and not under the published head.
+        readable: whether this node can open what is sealed.
+    """
+
+    configured: bool
+    head: Head | None
+    published_at: int
+    waiting: int
+    unpublished: int
+    readable: bool
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """Where an entry stands, every figure computed anew from the log's files.
+
+    Attributes:
+        entry: as logged.
+        leaf: its hash, hexadecimal.
+        path: hashes from its sibling to the root's child.
+    """
+
+    position: int
+    entry: str
+    leaf: str
+    path: list[str]
+    head: Head
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event and what proves it; ``body`` is empty unless its content is open."""
+
+    key: str
+    kind: str
+    actor: str
+    subject: str
+    at: str
+    member: str
+    submitted_at: datetime
+    content: Content
+    body: dict[str, object]
+    commitment: str
+    stands: Stands
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a file turned out to be.
+
+    Attributes:
+        name: as the file is called.
+        event: what proves it, or the latest of its name where it was altered.
+        compared: whether the parts were compared.
+        differences: the first that were found, of so many in all.
+    """
+
+    outcome: Outcome
+    name: str
+    event: Event | None = None
+    compared: bool = False
+    differences: list[Difference] = []
+    all_differences: int = 0
+
+
+def state(archive: Archive, actor: Actor) -> State:
+    """Returns how the log stands.
+
+    Raises:
+        NotPermitted: the actor may not.
+        IntegrityBroken: the published head is not what its policy demands.
+    """
+    require(actor, "evidence.read")
+    readable = archive.reader is not None
+    with archive.engine.connect() as db:
+        waiting = outbox.count_waiting(db)
+        if archive.folder is None:
+            return State(False, None, 0, waiting, 0, readable)
+        policy = read_policy(archive.folder)
+        found = read_checkpoint(archive.folder, policy)
+        unpublished = payloads.count_from(db, found[0].size if found else 0)
+    if found is None:
+        return State(True, None, 0, waiting, unpublished, readable)
+    head = _head(*verify_head(found[1], policy), policy)
+    at = int((archive.folder / CHECKPOINT).stat().st_mtime)
+    return State(True, head, at, waiting, unpublished, readable)
+
+
+def listed(
+    archive: Archive, actor: Actor, wanted: explorer.Search, before: int | None, limit: int
+) -> explorer.Page:
+    """Searches what was sealed here.
+
+    Raises:
+        NotPermitted: the actor may not.
+    """
+    require(actor, "evidence.read")
+    with archive.engine.connect() as db:
+        return explorer.search(db, wanted, before=before, limit=limit)
+
+
+def shown(archive: Archive, actor: Actor, place: str) -> Event:
+    """Returns one event with all that proves it.
+
+    Args:
+        archive: where it is.
+        actor: who asks.
+        place: its key, or its position in the log.
+
+    Raises:
+        NotPermitted: the actor may not.
+        NotFound: there is no log, or no such event.
+        NotYet: no published head covers it.
+        IntegrityBroken: anything does not hold.
+    """
+    require(actor, "evidence.read")
+    folder = _folder(archive)
+    with archive.engine.connect() as db:
+        payload = _find(db, place)
+        standing = evidence.stand(folder, payload)
+        opening, content = _opened(db, archive, payload)
+        return _event(folder, standing, opening, content, payload.about)
+
+
+def proof(archive: Archive, actor: Actor, place: str) -> tuple[str, bytes]:
+    """Returns an event's name and its ``.tlog-proof`` file; that its content was taken along is noted.
+
+    Raises: as `shown`.
+    """
+    require(actor, "evidence.read")
+    folder = _folder(archive)
+    with archive.engine.begin() as db:
+        payload = _find(db, place)
+        standing = evidence.stand(folder, payload)
+        opening, _ = _opened(db, archive, payload)
+        if opening is not None:
+            body: dict[str, object] = {"position": standing.proof.index}
+            at = datetime.now(UTC)
+            outbox.emit(
+                db, [EvidenceEvent("ledger.proof.taken", payload.key, actor.name, at, body)]
+            )
+    extra = format_opening(standing.entry, opening)
+    return payload.key, format_proof(msgspec.structs.replace(standing.proof, extra=extra))
+
+
+def checkpoint(archive: Archive, actor: Actor) -> str:
+    """Returns the published head as it is signed.
+
+    Raises:
+        NotPermitted: the actor may not.
+        NotFound: there is no log, or nothing was published.
+    """
+    require(actor, "evidence.read")
+    folder = _folder(archive)
+    found = read_checkpoint(folder, read_policy(folder))
+    if found is None:
+        raise NotFound(
+            "ledger.no_checkpoint", "账本还没有发布检查点", "请运行 pingyao ledger drain"
+        )
+    return found[1]
+
+
+def check_proof(archive: Archive, actor: Actor, data: bytes, name: str) -> Verdict:
+    """Checks a ``.tlog-proof`` file by the policy of this node's log.
+
+    Raises:
+        NotPermitted: the actor may not.
+        Invalid: it shows no entry.
+        IntegrityBroken: anything does not hold.
+    """
+    require(actor, "evidence.verify")
+    folder = _folder(archive)
+    standing, opening = evidence.read_standing(data, read_policy(folder))
+    content: Content = "sealed" if opening is None else "open"
+    return Verdict("proven", name, _event(folder, standing, opening, content))
+
+
+def check_document(
+    archive: Archive, actor: Actor, name: str, sha256: str, document: Document | None = None
+) -> Verdict:
+    """Tells whether a file is one that was recorded here.
+
+    Args:
+        archive: where it would be.
+        actor: who asks.
+        name: what the file is called.
+        sha256: of every byte, hexadecimal.
+        document: the file as it was read; without it the hash alone is known.
+
+    Raises:
+        NotPermitted: the actor may not.
+        NotYet: contents stay sealed on this node.
+        IntegrityBroken: what is kept does not hold.
+    """
+    require(actor, "evidence.verify")
+    folder = _folder(archive)
+    if archive.reader is None:
+        raise NotYet(
+            "ledger.sealed_here",
+            "本节点没有打开解读存证的密钥，不能核对文件",
+            "请由运维人员以 PINGYAO_KEYSTORE_PASSPHRASE_FILE 给出密钥库口令后重启节点",
+        )
+    with archive.engine.connect() as db:
+        same = payloads.same_documents(db, sha256)
+        # Waiting ones of the name say nothing yet; only what the log holds is compared with.
+        like = [k for k in payloads.like_documents(db, name) if payloads.is_sealed(db, k)]
+        if not same and not like:
+            return Verdict("unknown", name)
+        if same and not payloads.is_sealed(db, same[0]):
+            return Verdict("waiting", name)
+        key = same[0] if same else like[-1]
+        try:
+            proven = evidence.prove(db, folder, key, archive.reader.name, archive.reader.private)
+        except NotYet:
+            return Verdict("waiting", name)
+        facts = evidence.read_facts(proven)
+        standing = evidence.Standing(proven.entry, proven.proof, proven.head, proven.signed)
+        event = _event(folder, standing, proven.opening, "open")
+        if same:
+            if facts.sha256 != sha256 or (document is not None and facts.sm3 != document.sm3):
+                raise IntegrityBroken(
+                    "ledger.index_differs",
+                    "数据库的文件索引与所存证的事件不符",
+                    "索引被改动；请保护现场并从备份核对数据库",
+                )
+            return Verdict("same", name, event)
+        found = None if document is None else evidence.compare(db, proven, document)
+    if found is None:
+        return Verdict("altered", name, event)
+    return Verdict("altered", name, event, True, found[:MOST_DIFFERENCES], len(found))
+
+
+def _folder(archive: Archive) -> Path:
+    if archive.folder is None:
+        raise NotFound("ledger.not_set_up", "本节点还没有配置存证账本", "请见“存证”页上的设置方法")
+    return archive.folder
+
+
+def _find(db: sa.Connection, place: str) -> payloads.Payload:
+    if place.isascii() and place.isdigit() and len(place) <= _POSITION_DIGITS:
+        return payloads.find_at(db, int(place))
+    return payloads.find(db, place)
+
+
+def _opened(
+    db: sa.Connection, archive: Archive, payload: payloads.Payload
+) -> tuple[Opening | None, Content]:
+    if payload.wrapped is None:
+        return None, "erased"
+    if archive.reader is None:
+        return None, "sealed"
+    reader = archive.reader
+    return payloads.open_payload(db, payload, reader.name, reader.private), "open"
+
+
+def _event(
+    folder: Path,
+    standing: evidence.Standing,
+    opening: Opening | None,
+    content: Content,
+    about: payloads.About | None = None,
+) -> Event:
+    told = read_entry(standing.entry)
+    event = None if opening is None else read_event(opening)
+    said = (about or payloads.About()) if event is None else payloads.about(event)
+    stands = Stands(
+        standing.proof.index,
+        standing.entry.decode(),
+        leaf_hash(standing.entry).hex(),
+        [each.hex() for each in standing.proof.path],
+        _head(standing.head, standing.signed, read_policy(folder)),
+    )
+    return Event(
+        told.key,
+        said.kind,
+        said.actor or "",
+        said.subject or "",
+        said.at or "",
+        told.member,
+        told.submitted_at,
+        content,
+        {} if event is None else dict(event.body),
+        told.commitment.sha256,
+        stands,
+    )
+
+
+def _head(head: Checkpoint, signed: tuple[Signed, ...], policy: Policy) -> Head:
+    witnesses = set(policy.witnesses.values())
+    signatures = [
+        Signature(s.key.name, str(s.key.type.algorithm), s.key in witnesses, s.at or 0)
+        for s in signed
+    ]
+    group = policy.groups.get(policy.quorum)
+    single = 0 if policy.quorum == NONE else 1
+    return Head(
+        head.origin,
+        head.size,
+        head.root.hex(),
+        signatures,
+        "" if policy.quorum == NONE else policy.quorum,
+        group.threshold if group else single,
+        len(group.members) if group else single,
+    )
