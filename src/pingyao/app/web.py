@@ -282,7 +282,11 @@ def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
         headers["www-authenticate"] = 'Bearer realm="pingyao"'
     path = request.url.path
     said = getattr(request.scope.get("route_handler"), "opt", {})
-    if said.get("action") == OPEN or path.startswith((API, PREFIX)) or path in ("/healthz", "/readyz"):
+    if (
+        said.get("action") == OPEN
+        or path.startswith((API, PREFIX))
+        or path in ("/healthz", "/readyz")
+    ):
         return as_json(problem, headers)
     if problem.code == "identity.signed_out":
         return go("/sign-in")
