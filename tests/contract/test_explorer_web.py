@@ -121,6 +121,18 @@ def test_what_is_no_event_is_a_problem(node: nodes.Tested) -> None:
         assert client.get(f"/evidence?{query}").status_code in (400, 422), query
 
 
+def test_signs_no_database_takes_are_no_failure(node: nodes.Tested) -> None:
+    client = node.client("officer")
+    for path in ("/evidence?subject=%00", "/evidence?actor=%00", f"{API}?kind=%00&subject=%00"):
+        assert client.get(path).status_code < 500, path
+    asked = {"sha256": digest("x"), "name": "a\x00b"}
+    assert client.post(f"{API}/verify", json=asked).status_code < 500
+    assert client.post("/evidence/verify", data=asked).status_code < 500
+    for name in ("%00", "%ff%fe", "..%2f..%2fx", "%ed%a0%80"):
+        answer = client.post(f"/evidence/verify/file?name={name}", content=b"x")
+        assert answer.status_code < 500, name
+
+
 def test_a_file_is_told_from_another_by_its_hash(node: nodes.Tested) -> None:
     client = node.client("reader")
     ask = {"sha256": digest(REPORT), "name": "报告.html"}

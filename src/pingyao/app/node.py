@@ -204,7 +204,7 @@ def serve(
         )
         gc.freeze()  # what is there by now stays: it is not gone through again and again
         try:
-            with doing(engine, targets, work=work):
+            with doing(engine, targets, work=work, keystore=keystore):
                 uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             return

@@ -44,10 +44,14 @@ def listed(engine: sa.Engine, keystore: Path | None = None) -> list[Job]:
 
 @contextmanager
 def doing(
-    engine: sa.Engine, targets: tuple[forwarding.Target, ...], *, work: bool
+    engine: sa.Engine,
+    targets: tuple[forwarding.Target, ...],
+    *,
+    work: bool,
+    keystore: Path | None = None,
 ) -> Generator[None]:
     """Forwards the trail beside what is served, and does the jobs if it is to, until left."""
-    stop, worker = Event(), Worker(engine, listed(engine))
+    stop, worker = Event(), Worker(engine, listed(engine, keystore))
     threads = [
         Thread(target=forwarding.run, args=(engine, t, stop), name="forwarding", daemon=True)
         for t in targets

@@ -17,6 +17,7 @@ from pingyao.ledger.formats.documents import Document, read_document
 
 SECONDS = 30
 MEMORY = 2 << 30
+_MOST_TOLD = 16 << 20
 
 
 def read_apart(path: Path) -> Document:
@@ -29,6 +30,8 @@ def read_apart(path: Path) -> Document:
         done = subprocess.run(
             [sys.executable, "-m", "pingyao.ledger.apart"],
             input=os.fsencode(path),
+            # Passphrases among the node's own settings are no business of what reads a stranger's file.
+            env={k: v for k, v in os.environ.items() if not k.startswith("PINGYAO_")},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=2 * SECONDS,
@@ -47,7 +50,10 @@ def _main(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.stdout.buffer.write(msgspec.msgpack.encode(read_document(path)))
+    told = msgspec.msgpack.encode(read_document(path))
+    if len(told) > _MOST_TOLD:
+        raise SystemExit(1)
+    sys.stdout.buffer.write(told)
 
 
 if __name__ == "__main__":
