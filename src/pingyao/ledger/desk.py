@@ -11,19 +11,16 @@ from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import evidence, explorer, payloads
 from pingyao.ledger.formats.documents import Difference, Document
-from pingyao.ledger.formats.opening import format_opening, read_event
-from pingyao.ledger.formats.tlog_policy import NONE
+from pingyao.ledger.formats.opening import format_opening
 from pingyao.ledger.formats.tlog_proof import format_proof, verify_head
-from pingyao.ledger.model import Checkpoint, Policy, Signed
-from pingyao.ledger.rules.sealing import Opening, PrivateKey, read_entry
-from pingyao.ledger.rules.tree import leaf_hash
+from pingyao.ledger.rules.sealing import Opening, PrivateKey
 from pingyao.ledger.store.reader import CHECKPOINT, read_checkpoint, read_policy
+from pingyao.ledger.telling import Content, Event, Head, tell_event, tell_head
 from pingyao.platform import outbox
 from pingyao.platform.policy import Actor, require
 
 MOST_DIFFERENCES = 100
 _POSITION_DIGITS = 18
-Content = Literal["open", "sealed", "erased"]
 Outcome = Literal["same", "altered", "unknown", "waiting", "proven"]
 
 
@@ -55,33 +52,6 @@ class Archive(msgspec.Struct, frozen=True):
     reader: Reader | None = None
 
 
-class Signature(msgspec.Struct, frozen=True):
-    """A signature under a head that was checked; ``at`` is its own time in Unix seconds, 0 if it says none."""
-
-    name: str
-    algorithm: str
-    witness: bool
-    at: int
-
-
-class Head(msgspec.Struct, frozen=True):
-    """A signed head of the log that meets its policy.
-
-    Attributes:
-        root: SHA-256, hexadecimal.
-        quorum: whom the policy demands; empty where it demands no witness.
-        threshold, among: how many of how many that is.
-    """
-
-    origin: str
-    size: int
-    root: str
-    signatures: list[Signature]
-    quorum: str
-    threshold: int
-    among: int
-
-
 class State(msgspec.Struct, frozen=True):
     """How the log stands.
 
@@ -100,38 +70,6 @@ class State(msgspec.Struct, frozen=True):
     waiting: int
     unpublished: int
     readable: bool
-
-
-class Stands(msgspec.Struct, frozen=True):
-    """Where an entry stands, every figure computed anew from the log's files.
-
-    Attributes:
-        entry: as logged.
-        leaf: its hash, hexadecimal.
-        path: hashes from its sibling to the root's child.
-    """
-
-    position: int
-    entry: str
-    leaf: str
-    path: list[str]
-    head: Head
-
-
-class Event(msgspec.Struct, frozen=True):
-    """One event and what proves it; ``body`` is empty unless its content is open."""
-
-    key: str
-    kind: str
-    actor: str
-    subject: str
-    at: str
-    member: str
-    submitted_at: datetime
-    content: Content
-    body: dict[str, object]
-    commitment: str
-    stands: Stands
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -170,7 +108,7 @@ def state(archive: Archive, actor: Actor) -> State:
         unpublished = payloads.count_from(db, found[0].size if found else 0)
     if found is None:
         return State(True, None, 0, waiting, unpublished, readable)
-    head = _head(*verify_head(found[1], policy), policy)
+    head = tell_head(*verify_head(found[1], policy), policy)
     at = int((archive.folder / CHECKPOINT).stat().st_mtime)
     return State(True, head, at, waiting, unpublished, readable)
 
@@ -208,7 +146,7 @@ def shown(archive: Archive, actor: Actor, place: str) -> Event:
         payload = _find(db, place)
         standing = evidence.stand(folder, payload)
         opening, content = _opened(db, archive, payload)
-        return _event(folder, standing, opening, content, payload.about)
+        return tell_event(folder, standing, opening, content, payload.about)
 
 
 def proof(archive: Archive, actor: Actor, place: str) -> tuple[str, bytes]:
@@ -261,7 +199,7 @@ def check_proof(archive: Archive, actor: Actor, data: bytes, name: str) -> Verdi
     folder = _folder(archive)
     standing, opening = evidence.read_standing(data, read_policy(folder))
     content: Content = "sealed" if opening is None else "open"
-    return Verdict("proven", name, _event(folder, standing, opening, content))
+    return Verdict("proven", name, tell_event(folder, standing, opening, content))
 
 
 def check_document(
@@ -304,7 +242,7 @@ def check_document(
             return Verdict("waiting", name)
         facts = evidence.read_facts(proven)
         standing = evidence.Standing(proven.entry, proven.proof, proven.head, proven.signed)
-        event = _event(folder, standing, proven.opening, "open")
+        event = tell_event(folder, standing, proven.opening, "open")
         if same:
             if facts.sha256 != sha256 or (document is not None and facts.sm3 != document.sm3):
                 raise IntegrityBroken(
@@ -340,54 +278,3 @@ def _opened(
         return None, "sealed"
     reader = archive.reader
     return payloads.open_payload(db, payload, reader.name, reader.private), "open"
-
-
-def _event(
-    folder: Path,
-    standing: evidence.Standing,
-    opening: Opening | None,
-    content: Content,
-    about: payloads.About | None = None,
-) -> Event:
-    told = read_entry(standing.entry)
-    event = None if opening is None else read_event(opening)
-    said = (about or payloads.About()) if event is None else payloads.about(event)
-    stands = Stands(
-        standing.proof.index,
-        standing.entry.decode(),
-        leaf_hash(standing.entry).hex(),
-        [each.hex() for each in standing.proof.path],
-        _head(standing.head, standing.signed, read_policy(folder)),
-    )
-    return Event(
-        told.key,
-        said.kind,
-        said.actor or "",
-        said.subject or "",
-        said.at or "",
-        told.member,
-        told.submitted_at,
-        content,
-        {} if event is None else dict(event.body),
-        told.commitment.sha256,
-        stands,
-    )
-
-
-def _head(head: Checkpoint, signed: tuple[Signed, ...], policy: Policy) -> Head:
-    witnesses = set(policy.witnesses.values())
-    signatures = [
-        Signature(s.key.name, str(s.key.type.algorithm), s.key in witnesses, s.at or 0)
-        for s in signed
-    ]
-    group = policy.groups.get(policy.quorum)
-    single = 0 if policy.quorum == NONE else 1
-    return Head(
-        head.origin,
-        head.size,
-        head.root.hex(),
-        signatures,
-        "" if policy.quorum == NONE else policy.quorum,
-        group.threshold if group else single,
-        len(group.members) if group else single,
-    )
