@@ -18,7 +18,14 @@ from pingyao.app.backing_up import DATABASE, MANIFEST, SUMS, back_up, read_manif
 from pingyao.app.migrations import NEWEST, migrate, shape_of
 from pingyao.app.restoring import restore
 from pingyao.classify import catalogue, views
-from pingyao.kernel.errors import Conflict, IntegrityBroken, NotFound, NotPermitted, NotYet
+from pingyao.kernel.errors import (
+    Conflict,
+    IntegrityBroken,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    NotYet,
+)
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import payloads
 from pingyao.ledger.formats.note import verifier_key
@@ -288,7 +295,8 @@ HARM: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
     "sums gone": (lambda b: (b / SUMS).unlink(), NotFound),
     "entries damaged": (lambda b: _flip(b / "ledger" / "entries"), IntegrityBroken),
     "keys gone": (lambda b: (b / "keys.pks").unlink(), IntegrityBroken),
-    "keys damaged": (lambda b: _flip(b / "keys.pks"), NotPermitted),
+    # What was flipped is the seal, or the text around it.
+    "keys damaged": (lambda b: _flip(b / "keys.pks"), (NotPermitted, Invalid)),
     "another format": (
         lambda b: _reseal(b, lambda m: m.update(format="pingyao-backup-9")),
         Conflict,
