@@ -132,7 +132,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
     except ValueError:
         raise Invalid("serve.bad_address", "监听地址须为 IP 地址", "如 127.0.0.1 或 ::1") from None
-    listener = socket.socket(family)
+    # The protocol is named: only then is a short answer sent at once (TCP_NODELAY), not 40 ms later.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
