@@ -16,10 +16,9 @@ from pingyao.ledger.store.hashes import HashFiles
 from pingyao.platform.files import write_atomically
 
 RUN = 1 << 18
-# A filter has one word for two leaves: one new leaf in a thousand or fewer is looked up in vain. It
-# covers sixteen million, so that a log of ten looks into one, as it did when it was small.
-_RUNS = 64
-_WORD_BITS = 23
+# A filter has one word for two leaves: one new leaf in a thousand or fewer is looked up in vain.
+_RUNS = 16
+_WORD_BITS = 21
 _KEY = np.dtype("<u8")
 _PLACE = np.dtype("<u4")
 _Keys = np.ndarray[tuple[int], np.dtype[np.uint64]]
