@@ -19,8 +19,9 @@ from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.model import Column, PackRef, ScanResult, Table
 from pingyao.classify.service import Seen, judge
 from pingyao.kernel.labels import Labels
+from pingyao.platform import nodekey
 from pingyao.platform.db import open_engine
-from pingyao.platform.identity import people, sessions, store, totp
+from pingyao.platform.identity import people, sessions, store
 from pingyao.platform.identity.model import Institution
 from pingyao.platform.policy import Actor
 
@@ -40,8 +41,8 @@ def make(folder: Path, columns: int, users: int) -> None:
         done = store.read_institution(db) is not None
     if not done:
         _scan(engine, columns)
-        totp.make_key(folder / "node.key")
-        _people(engine, totp.read_key(folder / "node.key"), users)
+        nodekey.make_key(folder / "node.key")
+        _people(engine, nodekey.read_key(folder / "node.key"), users)
     engine.dispose()
 
 

@@ -1,6 +1,7 @@
 """Periodic work on SQLite and PostgreSQL: done once however many workers there are, and again after a death."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -79,12 +80,12 @@ def test_what_fails_is_said_and_tried_again_and_holds_up_no_other(
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_sessions_that_are_over_are_cleared(catalogue_engine: sa.Engine) -> None:
+def test_sessions_that_are_over_are_cleared(catalogue_engine: sa.Engine, tmp_path: Path) -> None:
     nodes.make(catalogue_engine)
     kept = sessions.sign_in(catalogue_engine, nodes.KEY, "audit1", nodes.PASSWORD, "", "")
     with catalogue_engine.begin() as db:
         db.execute(sa.insert(store.sessions).values(digest="x", account=1, started_at=5, seen_at=5))
-    assert Worker(catalogue_engine, listed(catalogue_engine)).once() >= 1
+    assert Worker(catalogue_engine, listed(catalogue_engine, tmp_path / "node.key")).once() >= 1
     with catalogue_engine.connect() as db:
         digests = db.execute(sa.select(store.sessions.c.digest)).scalars().all()
     assert len(digests) == 1

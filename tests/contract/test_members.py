@@ -43,6 +43,7 @@ from pingyao.platform.members.machine import Pong
 from pingyao.platform.members.model import OwnKey
 from pingyao.platform.members.ring import StoreRing
 from pingyao.platform.members.signatures import Parameters
+from pingyao.platform.web.limits import Window
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
 PING = "/member/v1/ping"
@@ -406,6 +407,17 @@ class TestTheDoor:
             start = f"POST {PING} HTTP/1.1\r\nhost: {host.netloc}\r\ncontent-length: 999999\r\n{head}\r\n"
             line.sendall(start.encode())
             assert "members.unknown_key" in whole(line)
+
+    def test_who_asks_too_often_is_told_when_to_ask_again(self, joined) -> None:
+        """Before any signature is worked on: what bears none is counted as well."""
+        a, b = joined
+        a.node.app.state.node.limits.nodes = Window(2)
+        assert post(a, signed(b, a))[0] == 200
+        assert post(a, {})[0] == 422
+        for fields in (signed(b, a), {}):
+            answer = POOL.request("POST", a.address + PING, body=b'{"text":"x"}', headers=fields)
+            assert answer.status == 429
+            assert 0 < int(answer.headers["retry-after"]) <= 60
 
     def test_a_browser_with_a_session_is_nobody_here(self, joined) -> None:
         a, _ = joined

@@ -105,6 +105,19 @@ def test_a_process_that_fell_silent_is_given_up_and_may_not_go_on(engine: sa.Eng
     assert runs.one(engine, READER, run.id).rows == 9
 
 
+def test_what_waits_is_told_while_nobody_carries_it_out(engine: sa.Engine) -> None:
+    core, loan = numbers(engine)
+    assert not runs.waits(engine)
+    first = runs.ask(engine, OFFICER, core)
+    assert runs.waits(engine)
+    runs.claim(engine)
+    assert not runs.waits(engine)
+    runs.ask(engine, OFFICER, loan)
+    assert not runs.waits(engine)  # whoever carries out the first takes the next up
+    silence(engine, first.id)
+    assert runs.waits(engine)
+
+
 def test_stopping(engine: sa.Engine) -> None:
     core, loan = numbers(engine)
     waiting, running = runs.ask(engine, OFFICER, loan), runs.ask(engine, OFFICER, core)

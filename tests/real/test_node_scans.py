@@ -10,12 +10,12 @@ import sqlalchemy as sa
 import servers
 from command import pingyao
 from pingyao.app.migrations import migrate
-from pingyao.app.running import launch, reports, seal, unseal
+from pingyao.app.running import bound, launch, reports, take_up
 from pingyao.classify import runs, views
 from pingyao.classify.runs import Run
 from pingyao.kernel.errors import IntegrityBroken
+from pingyao.platform import nodekey
 from pingyao.platform.db import open_engine
-from pingyao.platform.identity import totp
 from pingyao.platform.policy import Actor
 
 OFFICER = Actor(1, "officer", "officer")
@@ -26,7 +26,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     path = tmp_path / "node.key"
-    totp.make_key(path)
+    nodekey.make_key(path)
     return path
 
 
@@ -116,6 +116,29 @@ def test_killed_it_is_given_up_and_the_next_run_goes_on(
     assert (again.state, again.rows) == ("done", 600_000)
 
 
+def test_what_nobody_took_up_is_taken_up_and_old_reports_go(
+    engine: sa.Engine, key: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("cert_no,mobile\n110101199003071233,13800138000\n")
+    register(tmp_path, key, "表", tmp_path / "t.csv")
+    assert take_up(engine, key) == ""
+    with engine.connect() as db:
+        (source,) = runs.listed_sources(db)
+    for _ in range(runs.MOST_LISTED):  # so that there are runs the console lists no more
+        runs.stop(engine, OFFICER, runs.ask(engine, OFFICER, source.id).id)
+    number = asked(engine)
+    for old in (number - runs.MOST_LISTED, number - runs.MOST_LISTED + 1):
+        reports(old).mkdir(parents=True)
+    assert take_up(engine, key)
+    assert until(engine, number, lambda r: r.over).state == "done"
+    for _ in range(100):
+        if not reports(number - runs.MOST_LISTED).exists():
+            break
+        time.sleep(0.1)
+    assert not reports(number - runs.MOST_LISTED).exists()
+    assert reports(number - runs.MOST_LISTED + 1).exists()
+
+
 def test_what_cannot_be_opened_any_more_is_said(
     engine: sa.Engine, key: Path, tmp_path: Path
 ) -> None:
@@ -145,12 +168,12 @@ def test_a_password_is_sealed_for_its_address_alone(
     with engine.connect() as db:
         (row,) = db.execute(sa.select(runs.sources)).all()
     assert password not in row.address
-    held = totp.read_key(key)
-    assert unseal(held, row.secret, row.address) == password
+    held = nodekey.read_key(key)
+    assert nodekey.unseal(held, row.secret, bound(row.address)) == password.encode()
     for wrong, address in ((bytes(32), row.address), (held, row.address + "x")):
         with pytest.raises(IntegrityBroken):
-            unseal(wrong, row.secret, address)
-    assert seal(held, "x", "a") != seal(held, "x", "a")
+            nodekey.unseal(wrong, row.secret, bound(address))
+    assert nodekey.seal(held, b"x", b"a") != nodekey.seal(held, b"x", b"a")
     assert password.encode() not in (tmp_path / "n.db").read_bytes()
     run = until(engine, started(engine, key), lambda r: r.over)
     assert (run.state, run.tables, run.rows) == ("done", 1, 1)

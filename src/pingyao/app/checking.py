@@ -19,8 +19,8 @@ from pingyao.ledger.store.fsck import fsck
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.provenance import clock_kept
 from pingyao.ledger.store.reader import read_policy
-from pingyao.platform import audit, dump, outbox
-from pingyao.platform.crypto.keystore import check_file
+from pingyao.platform import audit, dump, nodekey, outbox
+from pingyao.platform.crypto import keyfile
 from pingyao.platform.db import open_engine
 from pingyao.platform.identity import store, totp
 
@@ -63,9 +63,9 @@ def check(
             ):
                 yield _one(what, lambda look=look: look(db))
         engine.dispose()
-    yield _one("node_key", lambda: _private(key, totp.read_key))
+    yield _one("node_key", lambda: _private(key, nodekey.read_key))
     if keystore.exists():
-        yield _one("keystore", lambda: _private(keystore, check_file))
+        yield _one("keystore", lambda: _private(keystore, keyfile.read))
     if ledger is not None:
         yield _one("ledger", lambda: _ledger(ledger))
     database = sa.make_url(url).database if url.startswith("sqlite") else None
@@ -140,7 +140,7 @@ def _audit(db: sa.Connection) -> tuple[State, str]:
 def _second_factors(db: sa.Connection, key: Path) -> tuple[State, str]:
     t = store.accounts.c
     rows = db.execute(sa.select(t.id, t.totp).where(t.totp.is_not(None))).all()
-    held = totp.read_key(key) if rows else b""
+    held = nodekey.read_key(key) if rows else b""
     for row in rows:
         totp.unseal(held, row.totp, row.id)
     return "ok", f"{len(rows):,} 个动态口令可用"

@@ -69,9 +69,10 @@ def request_(
 
     aims = protection(tuple(Path(p) for p in load_settings().policies))
     if plan is not None:
+        from pingyao.app.protect.plans import read_choices
         from pingyao.protect.service import digest
 
-        made = read_plan(plan)
+        made = read_choices(plan, aims)
         given = [c.field for c in made.choices if c.technique != "withhold"]
         level, personal = max((f.level for f in given), default=1), max((f.personal for f in given), default=0)  # fmt: skip
         source, for_, bound = made.source, made.purpose, f"plan:{digest(made)}"
@@ -90,20 +91,6 @@ def request_(
     roles = case.body.roles if isinstance(case.body, Export) else ()
     print(f"已受理 {case.id}：{level} 级，须经 {'、'.join(roles)} 批准")
     print(f"绑定 {bound}")
-
-
-def read_plan(path: Path):
-    """Reads a plan as ``protect run`` does, so that both name it by one digest."""
-    from pingyao.app.protection import policy as protection
-    from pingyao.protect.formats.plan_json import read_plan as read_json
-    from pingyao.protect.formats.plan_xlsx import read_plan_xlsx
-    from pingyao.protect.service import choose
-
-    rules = protection(tuple(Path(p) for p in load_settings().policies))
-    if path.suffix == ".xlsx":
-        made, wanted = read_plan_xlsx(path, rules)
-        return choose(made, wanted, rules)
-    return choose(read_json(path), {}, rules)
 
 
 @export.command(name="approve")

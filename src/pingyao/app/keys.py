@@ -136,7 +136,7 @@ def history(*, store: Store = None, json: Json = False) -> None:
             said[e.kind],
             e.subject,
             str(e.body.get("version", "")),
-            str(e.body.get("reason") or "、".join(e.body.get("approved_by") or ())),  # type: ignore[arg-type]
+            str(e.body.get("reason") or "、".join(e.body.get("approved_by") or ())),  # type: ignore[arg-type]  # the list that `get` notes
         )
         for e in events
     ]

@@ -234,8 +234,9 @@ def _desk(
     from pingyao.app.node import needs_extra
 
     needs_extra()
+    from pingyao.platform import nodekey
     from pingyao.platform.crypto.passphrases import passphrase
-    from pingyao.platform.identity import sessions, store, totp
+    from pingyao.platform.identity import sessions, store
     from pingyao.platform.members import ring
     from pingyao.platform.members.desk import Desk
 
@@ -245,8 +246,8 @@ def _desk(
             institution = store.read_institution(connection)
         if institution is None:
             raise NotYet("node.none", "此数据库还不是一个节点", "请先运行 pingyao node init")
-        path = key or totp.default_key()
-        secret = totp.read_key(path)
+        path = key or nodekey.default_key()
+        secret = nodekey.read_key(path)
         password = passphrase("PINGYAO_PASSWORD", f"{account} 的口令")
         session = sessions.sign_in(engine, secret, account, password, code, "command line")
         try:

@@ -59,8 +59,9 @@ def init(
 ) -> None:
     """建立节点：登记机构，设立系统、安全、审计三名管理员，各得一个一次性口令。"""
     needs_extra()
+    from pingyao.platform import nodekey
     from pingyao.platform.files import write_atomically
-    from pingyao.platform.identity import people, totp
+    from pingyao.platform.identity import people
     from pingyao.platform.members import codes, register, ring
     from pingyao.platform.members.model import Profile
 
@@ -69,13 +70,13 @@ def init(
         raise Invalid("node.bad_name", "机构名称须为 1 至 100 个可见字符", "请改正 --institution")
     profile = codes.profile(Profile(name, uscc, role, code, kind, region, address))
     wanted = [_admin(a) for a in admin] or [(r, _ROLE_NAMES[r], r) for r in ADMINISTRATORS]
-    path = key or totp.default_key()
+    path = key or nodekey.default_key()
     if passwords is not None:
         passwords.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(passwords.iterdir()):
             raise Conflict("node.not_empty", f"{passwords.name} 不是空目录", "请换一个空目录")
     engine = open_catalogue(db)
-    secret = totp.read_key(path) if path.exists() else totp.make_key(path)
+    secret = nodekey.read_key(path) if path.exists() else nodekey.make_key(path)
     whose, user = Institution(name, uscc, role, second_factor), getpass.getuser()
     issued = people.found(engine, whose, wanted, user)
     register.write_profile(engine, profile, user, {})
@@ -141,9 +142,9 @@ def serve(
     from pingyao.app.web import account_of, make_app
     from pingyao.app.working import doing
     from pingyao.classify.packs import load_book
-    from pingyao.platform import forwarding
+    from pingyao.platform import forwarding, nodekey
     from pingyao.platform.asgi import listen
-    from pingyao.platform.identity import store, totp
+    from pingyao.platform.identity import store
     from pingyao.platform.members import ring
     from pingyao.platform.patience import PatientProtocol
     from pingyao.platform.telemetry import Observed, set_up_logs
@@ -164,8 +165,8 @@ def serve(
         if institution is None:
             raise NotYet("node.none", "此数据库还不是一个节点", "请先运行 pingyao node init")
         hosts = frozenset({host, "localhost", "127.0.0.1", "::1", *(n.lower() for n in name)})
-        path = key or totp.default_key()
-        secret = totp.read_key(path)
+        path = key or nodekey.default_key()
+        secret = nodekey.read_key(path)
         keys = ring.StoreRing(path, secret)
         ring.ensure(engine, keys, getpass.getuser())
         application = make_app(
@@ -204,7 +205,7 @@ def serve(
         )
         gc.freeze()  # what is there by now stays: it is not gone through again and again
         try:
-            with doing(engine, targets, work=work, keystore=keystore):
+            with doing(engine, targets, work=work, key=path, keystore=keystore):
                 uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             return

@@ -28,10 +28,10 @@ def add(name: str, source: str, /, *, db: Db = None, key: Key = None) -> None:
     """
     import getpass
 
-    from pingyao.app.running import seal
+    from pingyao.app.running import bound
     from pingyao.classify import runs
     from pingyao.classify.sources.open import open_source
-    from pingyao.platform.identity import totp
+    from pingyao.platform import nodekey
 
     name = " ".join(name.split())
     if not 1 <= len(name) <= 40 or not name.isprintable():
@@ -39,8 +39,8 @@ def add(name: str, source: str, /, *, db: Db = None, key: Key = None) -> None:
     with closing(open_source(source)) as opened:
         next(iter(opened.tables()), None)
     address, password = _parted(source)
-    held = totp.read_key(key or totp.default_key())
-    secret = seal(held, password, address) if password is not None else None
+    held = nodekey.read_key(key or nodekey.default_key())
+    secret = nodekey.seal(held, password.encode(), bound(address)) if password is not None else None
     with open_catalogue(db).begin() as connection:
         runs.register(connection, name, address, secret, getpass.getuser())
     print(f"已登记 {safe(name)}：{safe(address, 200)}")

@@ -60,14 +60,10 @@ def open_holder(store: Path | None, opened: "KeyStore | None" = None) -> "KeyHol
     Args:
         opened: the keystore, where it is open already and nobody is to be asked again.
     """
-    library = os.environ.get("PINGYAO_PKCS11_LIBRARY")
-    if not library or store is not None:
-        return opened or open_store(store)
-    from pingyao.platform.crypto.hsm import open_hsm
-    from pingyao.platform.crypto.passphrases import passphrase
+    from pingyao.platform.crypto.hsm import open_configured
 
-    token = os.environ.get("PINGYAO_PKCS11_TOKEN", "")
-    return open_hsm(Path(library), token, passphrase("PINGYAO_PKCS11_PIN", "设备口令"))
+    device = open_configured() if store is None else None
+    return device or opened or open_store(store)
 
 
 def persons(given: tuple[str, ...]) -> dict[str, str] | None:

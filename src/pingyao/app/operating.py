@@ -134,14 +134,14 @@ def check(
 ) -> None:
     """检查节点：数据库、版本、密钥、账本、待存证、审计留存、磁盘、时钟、证书；有不合格项以退出码 1 结束。"""
     from pingyao.app.checking import check as look
+    from pingyao.platform import nodekey
     from pingyao.platform.db import default_url
-    from pingyao.platform.identity import totp
 
     findings = [
         *look(
             db or load_settings().database_url or default_url(),
             ledger=_ledger(ledger),
-            key=key or totp.default_key(),
+            key=key or nodekey.default_key(),
             keystore=store_path(keystore),
             certificate=tls_cert,
         )
@@ -178,20 +178,22 @@ def work(
     log: Log = "text",
     db: Db = None,
     keystore: Store = None,
+    key: Key = None,
 ) -> None:
-    """运行定时工作：把待存证的事项写入账本，清理过期会话。node serve 默认兼做；以 --no-work 分开时用它。
+    """运行定时工作：把待存证的事项写入账本，接起等待中的扫描，清理过期会话。node serve 默认兼做；以 --no-work 分开时用它。
 
     同时运行几个也不会重复做：每项工作由数据库中的租约归一个进程，进程死了由别的接手。
     """
     import signal
 
     from pingyao.app.working import listed
+    from pingyao.platform import nodekey
     from pingyao.platform.jobs import Worker
     from pingyao.platform.telemetry import set_up_logs
 
     set_up_logs(log)
     engine = open_catalogue(db)
-    worker = Worker(engine, listed(engine, keystore))
+    worker = Worker(engine, listed(engine, key or nodekey.default_key(), keystore))
     if once:
         print(f"已做 {worker.once()} 项")
         return
@@ -207,9 +209,9 @@ def _ledger(given: Path | None) -> Path | None:
 
 def _key_files(key: Path | None, keystore: Path | None, of: Path | None = None) -> dict[str, Path]:
     """Returns where the keys are, or are to be: the node's own, its keys as a member, the keystore."""
-    from pingyao.platform.identity import totp
+    from pingyao.platform import nodekey
 
-    own = key or totp.default_key()
+    own = key or nodekey.default_key()
     members = own.with_name("members.pks")
     found = {"node.key": own, "members.pks": members, "keystore": store_path(keystore)}
     if of is None:

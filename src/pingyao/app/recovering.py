@@ -27,12 +27,13 @@ def recover(
     key: Key = None,
 ) -> None:
     """管理员遗失口令或动态口令设备时，由另外两名管理员到场作保，换发一次性口令。"""
+    from pingyao.platform import nodekey
     from pingyao.platform.crypto.passphrases import passphrase
-    from pingyao.platform.identity import people, sessions, totp
+    from pingyao.platform.identity import people, sessions
 
     if len({*vouch}) != 2:
         raise Invalid("node.two_vouch", "须有两名管理员作保", "请给出 --vouch 甲 --vouch 乙")
-    engine, secret = open_catalogue(db), totp.read_key(key or totp.default_key())
+    engine, secret = open_catalogue(db), nodekey.read_key(key or nodekey.default_key())
     vouching: list[Actor] = []
     for name in vouch:
         password = passphrase("", f"{name} 的口令", environment={})

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,7 +10,6 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from secrets import token_bytes
 
 import msgspec
 import sqlalchemy as sa
@@ -22,16 +22,16 @@ from pingyao.classify.catalogue import record
 from pingyao.classify.journal import scan_key
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.learning import remembering
+from pingyao.classify.model import unforeseen
 from pingyao.classify.runs import Ending, Progress, Run
 from pingyao.classify.sources.credentials import PASSWORD, PASSWORD_FILE
 from pingyao.classify.sources.open import open_source
-from pingyao.kernel.errors import IntegrityBroken, PingyaoError
+from pingyao.kernel.errors import PingyaoError
+from pingyao.platform import nodekey
 from pingyao.platform.files import state_home
-from pingyao.platform.identity.totp import read_key
 from pingyao.platform.settings import load_settings
 
 _TELL_SECONDS = 2.0
-_NONCE = 12
 KEY_FILE = "PINGYAO_NODE_KEY"
 
 
@@ -58,42 +58,23 @@ def reports(number: int) -> Path:
     return state_home() / "runs" / str(number)
 
 
-def seal(key: bytes, password: str, address: str) -> bytes:
-    """Encrypts a password for one address (AES-256-GCM): it opens for no other."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce = token_bytes(_NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, password.encode(), _bound(address))
-
-
-def unseal(key: bytes, sealed: bytes, address: str) -> str:
-    """Decrypts the password of an address.
-
-    Raises:
-        IntegrityBroken: another key, another address, or changed bytes.
-    """
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    try:
-        plain = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound(address))
-    except InvalidTag:
-        raise IntegrityBroken(
-            "source.broken_secret",
-            "数据源的口令无法解开",
-            "请核对节点密钥文件是否与数据库相配；否则请移除该数据源后重新登记",
-        ) from None
-    return plain.decode()
+def take_up(engine: sa.Engine, key: Path) -> str:
+    """Starts what waits, where the process that should have taken it up is gone; a periodic job."""
+    if not runs.waits(engine):
+        return ""
+    launch(engine, key)
+    return "等待中的扫描"
 
 
-def _bound(address: str) -> bytes:
+def bound(address: str) -> bytes:
+    """Returns what a password is sealed for: it opens for no other address."""
     return b"source:" + address.encode()
 
 
 def main() -> None:
     """Carries out what waits, one run after another, until nothing does."""
     engine = open_catalogue(None)
-    key = read_key(Path(os.environ[KEY_FILE]))
+    key = nodekey.read_key(Path(os.environ[KEY_FILE]))
     while (run := runs.claim(engine)) is not None:
         _carry_out(engine, key, run)
 
@@ -108,9 +89,13 @@ def _carry_out(engine: sa.Engine, key: bytes, run: Run) -> None:
     except PingyaoError as error:
         ending = Ending("failed", 0, 0, error.code, error.detail, error.remedy)
     except Exception as error:  # its own text may quote data
-        name = type(error).__name__
-        ending = Ending("failed", 0, 0, "internal.unforeseen", name, "请把日志交给维护人员")
+        why = unforeseen(run.source, error)
+        ending = Ending("failed", 0, 0, why.code, why.detail, why.remedy)
     runs.end(engine, run.id, progress.now, ending)
+    for folder in reports(run.id).parent.glob("*"):
+        # Of a run that the console lists no more, nobody can fetch the reports.
+        if folder.name.isdigit() and int(folder.name) <= run.id - runs.MOST_LISTED:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _scan(engine: sa.Engine, key: bytes, run: Run, progress: "_Counting") -> Ending:
@@ -119,7 +104,7 @@ def _scan(engine: sa.Engine, key: bytes, run: Run, progress: "_Counting") -> End
     os.environ.pop(PASSWORD_FILE, None)
     os.environ.pop(PASSWORD, None)
     if secret is not None:
-        os.environ[PASSWORD] = unseal(key, secret, address)
+        os.environ[PASSWORD] = nodekey.unseal(key, secret, bound(address)).decode()
     knowledge = remembering(engine, load_knowledge(packs()))
     with closing(open_source(address)) as source:
         carry = partial(carrying, engine, source, run.sample, reuse=run.incremental)

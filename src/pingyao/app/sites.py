@@ -67,7 +67,8 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
 
 def found(folder: Path, site: Site) -> None:
     """Makes a node; its folder takes its name when all of it is there."""
-    from pingyao.platform.identity import people, totp
+    from pingyao.platform import nodekey
+    from pingyao.platform.identity import people
     from pingyao.platform.identity.model import Institution
     from pingyao.platform.members import register, ring
     from pingyao.platform.members.model import Profile
@@ -77,7 +78,7 @@ def found(folder: Path, site: Site) -> None:
     shutil.rmtree(making, ignore_errors=True)
     (making / "passwords").mkdir(mode=0o700, parents=True)
     engine = _engine(making)
-    secret = totp.make_key(making / "node.key")
+    secret = nodekey.make_key(making / "node.key")
     whose = Institution(site.name, site.uscc, site.role, second_factor=False)
     admins = [(role, f"{role} administrator", role) for role in ADMINISTRATORS]
     for each in people.found(engine, whose, admins, _NAME):
@@ -216,12 +217,12 @@ def _set_address(desk: "Desk", address: str) -> None:
 
 
 def _desk(home: Path, uscc: str) -> "Desk":
-    from pingyao.platform.identity import totp
+    from pingyao.platform import nodekey
     from pingyao.platform.members.desk import Desk
     from pingyao.platform.members.ring import StoreRing
 
     key = home / "node.key"
-    return Desk(_engine(home), StoreRing(key, totp.read_key(key)), uscc)
+    return Desk(_engine(home), StoreRing(key, nodekey.read_key(key)), uscc)
 
 
 def _engine(home: Path) -> "sa.Engine":

@@ -20,7 +20,6 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import FromPath
 from litestar.response import Redirect
-from litestar.stores.memory import MemoryStore
 from litestar.types import Message, Scope
 from sqlalchemy.exc import DBAPIError
 
@@ -139,7 +138,6 @@ def make_app(
             "archive": Provide(lambda: kept, sync_to_thread=False),
             "desk": Provide(lambda: Desk(engine, ring, institution.uscc), sync_to_thread=False),
         },
-        stores={"members": MemoryStore()},
         exception_handlers={
             PingyaoError: _refused,
             DBAPIError: _refused,

@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 import sqlalchemy as sa
 
+from pingyao.app.running import take_up
 from pingyao.platform import forwarding
 from pingyao.platform.identity import overrides, sessions
 from pingyao.platform.jobs import Job, Worker
@@ -15,11 +16,12 @@ from pingyao.platform.settings import load_settings
 from pingyao.platform.web import answers
 
 
-def listed(engine: sa.Engine, keystore: Path | None = None) -> list[Job]:
+def listed(engine: sa.Engine, key: Path, keystore: Path | None = None) -> list[Job]:
     """Returns every job of a node, with what it works on.
 
     Args:
         engine: its database.
+        key: the node's own key file.
         keystore: what the ledger's keys are in.
     """
 
@@ -35,6 +37,7 @@ def listed(engine: sa.Engine, keystore: Path | None = None) -> list[Job]:
         Job("overrides.end", 30, end_overrides),
         Job("answers.forget", 30, forget_answers),
         Job("sessions.clear", 300, lambda: _clear_sessions(engine)),
+        Job("scans.take_up", 30, lambda: take_up(engine, key)),
     ]
     folder = load_settings().ledger
     if folder:
@@ -48,10 +51,11 @@ def doing(
     targets: tuple[forwarding.Target, ...],
     *,
     work: bool,
+    key: Path,
     keystore: Path | None = None,
 ) -> Generator[None]:
     """Forwards the trail beside what is served, and does the jobs if it is to, until left."""
-    stop, worker = Event(), Worker(engine, listed(engine, keystore))
+    stop, worker = Event(), Worker(engine, listed(engine, key, keystore))
     threads = [
         Thread(target=forwarding.run, args=(engine, t, stop), name="forwarding", daemon=True)
         for t in targets

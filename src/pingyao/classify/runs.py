@@ -21,7 +21,7 @@ from pingyao.platform.policy import Actor, require
 
 SILENT_SECONDS = 30
 """After so long without a word, a run counts as interrupted."""
-_MOST_LISTED = 50
+MOST_LISTED = 50
 State = Literal["queued", "running", "done", "failed", "stopped", "interrupted"]
 
 sources = sa.Table(
@@ -260,7 +260,7 @@ def listed(engine: sa.Engine, actor: Actor) -> tuple[list[SourceRow], list[Run]]
     """Returns the sources that may be scanned, and the latest runs."""
     require(actor, "scan.read")
     with engine.connect() as db:
-        query = _query().order_by(runs.c.id.desc()).limit(_MOST_LISTED)
+        query = _query().order_by(runs.c.id.desc()).limit(MOST_LISTED)
         return listed_sources(db), [_run(row) for row in db.execute(query)]
 
 
@@ -273,6 +273,14 @@ def one(engine: sa.Engine, actor: Actor, number: int) -> Run:
     require(actor, "scan.read")
     with engine.connect() as db:
         return _read(db, number)
+
+
+def waits(engine: sa.Engine) -> bool:
+    """Tells whether a run waits that no process is about to carry out."""
+    with engine.begin() as db:
+        _give_up(db)
+        states = set(db.execute(sa.select(runs.c.state).distinct()).scalars())
+    return "queued" in states and "running" not in states
 
 
 def claim(engine: sa.Engine) -> Run | None:

@@ -109,7 +109,7 @@ def look(body: Destruction, keys: KeyStore | None) -> tuple[bool, Facts]:
             return True, {"checked": "catalog", "exists": False}
         if thing.kind == "table":
             return False, {"checked": "catalog", "exists": True}
-        left = int(_rows_facts(db, thing)["rows"])  # type: ignore[call-overload]
+        left = int(_rows_facts(db, thing)["rows"])  # type: ignore[call-overload]  # a count, as it was put there
         return left == 0, {"checked": "count", "rows": left}
 
 
@@ -273,7 +273,7 @@ def _drop(thing: Thing) -> int:
             db.commit()
         rows = 0
         if _exists(db, thing):
-            rows = int(_rows_facts(db, thing)["rows"])  # type: ignore[call-overload]
+            rows = int(_rows_facts(db, thing)["rows"])  # type: ignore[call-overload]  # a count, as it was put there
             if thing.kind == "table":
                 schema = thing.schema or None
                 db.execute(sa.schema.DropTable(sa.Table(thing.table, sa.MetaData(), schema=schema)))

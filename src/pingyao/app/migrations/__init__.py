@@ -58,7 +58,7 @@ def migrate(connection: sa.Connection, upto: int = NEWEST) -> None:
     if connection.dialect.name == "sqlite":
         # The driver would commit before each change of the schema: killed halfway, the same step
         # would find its own tables there for ever after.
-        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # of SQLite, and connected
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         # One program upgrades, others wait, and then find it done.

@@ -142,7 +142,7 @@ def run(
     from pingyao.protect.sinks.open import open_sink
 
     in_force = rules(policy)
-    made = _read_plan(plan, in_force)
+    made = read_choices(plan, in_force)
     within = scope or made.recipient or "internal"
     if len(within) > _MOST_LETTERS:
         raise Invalid("protect.bad_option", "--scope 至多 100 个字符", "请改正后再试")
@@ -186,7 +186,8 @@ def _stem(target: str) -> str:
     return Path(target).name if "://" in target else target.rstrip("/")
 
 
-def _read_plan(path: Path, rules: Policy) -> Plan:
+def read_choices(path: Path, rules: Policy) -> Plan:
+    """Reads a plan, as JSON or as a workbook filled in, and holds it to the rules."""
     from pingyao.protect.formats.plan_json import read_plan
     from pingyao.protect.formats.plan_xlsx import read_plan_xlsx
 

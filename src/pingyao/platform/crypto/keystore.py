@@ -4,12 +4,10 @@ One file, not the database: it is kept, copied and guarded apart from the data i
 certified cryptographic module; one that is stands behind the same port (`hsm`).
 """
 
-import contextlib
-import fcntl
 import getpass
 import os
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -22,31 +20,17 @@ from pingyao.kernel.errors import (
     Invalid,
     NotFound,
     NotPermitted,
-    Unavailable,
 )
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.crypto import choose, derive, keymark, keys, passphrases, release
+from pingyao.platform.crypto import choose, derive, keyfile, keymark, keys, passphrases, release
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keys import Approvals, Key, KeyInfo, Wrapped
-from pingyao.platform.crypto.ports import KEY_BYTES, NONCE_BYTES
+from pingyao.platform.crypto.ports import KEY_BYTES
 from pingyao.platform.crypto.release import Release
 from pingyao.platform.files import write_atomically
 
-FORMAT = "pingyao-keystore-1"
-CIPHERS = ("aes-256-gcm", "sm4-gcm")
-_MOST_BYTES = 64 << 20
 _NAME = re.compile(r"[\w][\w.\-]{0,63}")
 _T = TypeVar("_T")
-
-
-class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: everything but the stretching of the passphrase is encrypted."""
-
-    format: str
-    cipher: str
-    stretch: Stretch
-    nonce: bytes
-    sealed: bytes
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,13 +66,13 @@ def create_keystore(
     key = derive.from_passphrase(passphrase, how, KEY_BYTES[cipher][-1])
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(path):
+        with keyfile.locked(path):
             if path.exists():
                 raise Conflict("keys.exists", f"{path.name} 已存在", "请另指定一个文件，或打开它")
-            write_atomically(path, _close(_Body(), key, how, cipher))
+            write_atomically(path, keyfile.close(_Body(), key, how, cipher))
             keymark.note(path, [])
     except OSError:
-        raise _not_writable(path) from None
+        raise keyfile.not_writable(path) from None
     return KeyStore(path, key, how, cipher)
 
 
@@ -101,9 +85,7 @@ def open_keystore(path: Path, passphrase: str) -> "KeyStore":
         Invalid: the file is readable by others, or is no keystore.
         IntegrityBroken: it has gone back behind what was seen of it here.
     """
-    envelope = _read(path)
-    key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
-    store = KeyStore(path, key, envelope.stretch, envelope.cipher)
+    store = _keyed(path, passphrase)
     store.infos()
     return store
 
@@ -116,20 +98,15 @@ def accept_keystore(path: Path, passphrase: str, reason: str) -> "KeyStore":
     """
     if not reason.strip():
         raise Invalid("keys.no_reason", "没有写明理由", "请以 --reason 说明为何使用这份密钥库")
-    envelope = _read(path)
-    key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
-    store = KeyStore(path, key, envelope.stretch, envelope.cipher)
+    store = _keyed(path, passphrase)
     store.accept(reason.strip()[:500])
     return store
 
 
-def check_file(path: Path) -> None:
-    """Tells whether a file is a keystore that only its owner can read, without opening it.
-
-    Raises:
-        PingyaoError: it is not, and why.
-    """
-    _read(path)
+def _keyed(path: Path, passphrase: str) -> "KeyStore":
+    envelope = keyfile.read(path)
+    key = derive.from_passphrase(passphrase, envelope.stretch, KEY_BYTES[envelope.cipher][-1])
+    return KeyStore(path, key, envelope.stretch, envelope.cipher)
 
 
 class KeyStore:
@@ -149,13 +126,15 @@ class KeyStore:
     def accept(self, reason: str) -> None:
         """Takes what is in the file for the newest there is; the reason goes into its history."""
         try:
-            with _locked(self.path):
+            with keyfile.locked(self.path):
                 body = self._unsealed()
                 body.history.append(_event("keys.accepted", self.path.name, {"reason": reason}))
-                write_atomically(self.path, _close(body, self._key, self._stretch, self._cipher))
+                write_atomically(
+                    self.path, keyfile.close(body, self._key, self._stretch, self._cipher)
+                )
                 keymark.note(self.path, body.history)
         except OSError:
-            raise _not_writable(self.path) from None
+            raise keyfile.not_writable(self.path) from None
 
     def history(self) -> list[EvidenceEvent]:
         """Returns what was done with the keys, oldest first."""
@@ -293,10 +272,10 @@ class KeyStore:
         passphrases.strong_enough(new)
         how = msgspec.structs.replace(self._stretch, salt=os.urandom(len(self._stretch.salt)))
         key = derive.from_passphrase(new, how, KEY_BYTES[self._cipher][-1])
-        with _locked(self.path):
+        with keyfile.locked(self.path):
             body = self._load()
             body.history.append(_event("keys.passphrase_changed", self.path.name, {}))
-            write_atomically(self.path, _close(body, key, how, self._cipher))
+            write_atomically(self.path, keyfile.close(body, key, how, self._cipher))
             keymark.note(self.path, body.history)
         self._key, self._stretch = key, how
 
@@ -306,12 +285,12 @@ class KeyStore:
         return body
 
     def _unsealed(self) -> _Body:
-        envelope = _read(self.path)
+        envelope = keyfile.read(self.path)
         if envelope.stretch != self._stretch:
             raise Conflict("keys.moved_on", "密钥库口令已被更换", "请以新口令重新打开")
         try:
             plain = choose.unseal(
-                self._cipher, self._key, envelope.nonce, envelope.sealed, _aad(envelope)
+                self._cipher, self._key, envelope.nonce, envelope.sealed, keyfile.aad(envelope)
             )
             return msgspec.msgpack.decode(plain, type=_Body)
         except IntegrityBroken:
@@ -324,14 +303,14 @@ class KeyStore:
     def _change(self, change: Callable[[_Body], _T]) -> _T:
         """Applies a change to the newest content, under a lock; all of it or nothing is kept."""
         try:
-            with _locked(self.path):
+            with keyfile.locked(self.path):
                 body = self._load()
                 result = change(body)
-                content = _close(body, self._key, self._stretch, self._cipher)
+                content = keyfile.close(body, self._key, self._stretch, self._cipher)
                 write_atomically(self.path, content)
                 keymark.note(self.path, body.history)
         except OSError:
-            raise _not_writable(self.path) from None
+            raise keyfile.not_writable(self.path) from None
         return result
 
 
@@ -379,64 +358,3 @@ def _event(kind: str, subject: str, facts: dict[str, object]) -> EvidenceEvent:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _aad(envelope: _Envelope) -> bytes:
-    return msgspec.msgpack.encode((envelope.format, envelope.cipher, envelope.stretch))
-
-
-def _close(body: _Body, key: bytes, stretch: Stretch, cipher: str) -> bytes:
-    nonce = os.urandom(NONCE_BYTES)
-    empty = _Envelope(FORMAT, cipher, stretch, nonce, b"")
-    sealed = choose.seal(cipher, key, nonce, msgspec.msgpack.encode(body), _aad(empty))
-    return msgspec.json.encode(msgspec.structs.replace(empty, sealed=sealed)) + b"\n"
-
-
-def _read(path: Path) -> _Envelope:
-    try:
-        status = path.stat()
-        if status.st_mode & 0o077:
-            raise Invalid(
-                "keys.too_open",
-                f"密钥库 {path.name} 可被他人读写",
-                f"请先执行 chmod 600 {path.name}，并查明是否已被他人复制",
-            )
-        if status.st_size > _MOST_BYTES:
-            raise Invalid("keys.not_keystore", f"{path.name} 不是密钥库", "请核对所指的文件")
-        envelope = msgspec.json.decode(path.read_bytes(), type=_Envelope)
-    except FileNotFoundError:
-        raise NotFound(
-            "keys.no_keystore", f"没有密钥库 {path.name}", "请先执行 pingyao keys init"
-        ) from None
-    except OSError:
-        raise Unavailable(
-            "keys.unreadable", f"密钥库 {path.name} 无法读取", "请检查权限与存储"
-        ) from None
-    except msgspec.MsgspecError:
-        raise Invalid(
-            "keys.not_keystore",
-            f"{path.name} 不是密钥库，或已损坏",
-            "请核对所指的文件，或从备份恢复",
-        ) from None
-    if envelope.format != FORMAT or envelope.cipher not in CIPHERS:
-        raise Invalid("keys.newer", f"{path.name} 的格式本程序不认识", "请升级 pingyao 后再打开")
-    return envelope
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Keeps other processes from changing the store meanwhile."""
-    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _not_writable(path: Path) -> Invalid:
-    return Invalid(
-        "keys.not_writable",
-        f"密钥库 {path.name} 写不进去，内容未变",
-        "请检查磁盘空间与目录的写权限",
-    )

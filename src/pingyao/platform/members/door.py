@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 from litestar.di import NamedDependency
 from litestar.enums import ScopeType
+from litestar.exceptions import TooManyRequestsException
 from litestar.middleware import ASGIMiddleware
 
 from pingyao.kernel.errors import Invalid, NotYet, PingyaoError
@@ -63,6 +64,10 @@ class Door(ASGIMiddleware):
             return
         node: Node = scope["litestar_app"].state.node
         ring, now = self._ring, int(self._clock())
+        client = scope["client"]
+        # Before any signature is worked on, which is what costs.
+        if wait := node.limits.nodes.take(client[0] if client else ""):
+            raise TooManyRequestsException(headers={"retry-after": str(wait)})
         if ring is None:
             raise NotYet("members.no_keys", "本节点尚无成员密钥", "请重新启动节点")
         given = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]

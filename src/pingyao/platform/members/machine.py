@@ -6,7 +6,6 @@ import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
@@ -23,9 +22,6 @@ from pingyao.platform.web.node import AtNode
 
 PREFIX = "/member/v1"
 WithRing = NamedDependency[Ring]
-_REQUESTS = RateLimitConfig(
-    rate_limit=("minute", 6000), set_rate_limit_headers=False, store="members"
-)
 SuiteName = Annotated[str, QueryParameter(max_length=20)]
 
 
@@ -89,7 +85,7 @@ def router_of(ring: Ring | None, *more: HTTPRouteHandler | Router) -> Router:
     return Router(
         PREFIX,
         route_handlers=[identity, join, ping, keys, *more],
-        middleware=[_REQUESTS.middleware, Door(ring)],
+        middleware=[Door(ring)],
         dependencies={
             "ring": Provide(held, sync_to_thread=False),
             "sender": Provide(sender, sync_to_thread=False),

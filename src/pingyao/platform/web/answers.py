@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sqlalchemy.exc import IntegrityError
 
 from pingyao.kernel.errors import Conflict, Invalid
-from pingyao.platform.identity import totp
+from pingyao.platform import nodekey
 from pingyao.platform.web.admission import seat_of
 from pingyao.platform.web.node import Node
 
@@ -62,7 +62,7 @@ async def replay(request: Request[Any, Any, Any]) -> Response[bytes] | None:
     account, key = session.actor.id, found[1]
     kept = await to_thread.run_sync(_claim, node, account, key, asked.hexdigest())
     if kept is None:
-        request.scope[_CLAIM] = account, key  # type: ignore[literal-required]  # a note of ours
+        request.scope[_CLAIM] = account, key  # type: ignore[literal-required]  # our own key in the scope  # a note of ours
         return None
     status, body = kept
     return Response(
@@ -89,7 +89,7 @@ def keeping(app: ASGIApp) -> ASGIApp:
             elif message["type"] == "http.response.body":
                 body.extend(message.get("body", b"")[: _MOST_ANSWER + 1])
                 if not message.get("more_body"):
-                    account, key = scope[_CLAIM]  # type: ignore[literal-required]
+                    account, key = scope[_CLAIM]  # type: ignore[literal-required]  # our own key in the scope
                     node: Node = scope["litestar_app"].state.node
                     # Before it is sent: whoever has the answer can rely on it being kept.
                     await to_thread.run_sync(_keep, node, account, key, status, bytes(body))
@@ -147,13 +147,13 @@ def _keep(node: Node, account: int, key: str, status: int, body: bytes) -> None:
             db.execute(sa.delete(answers).where(*mine))
             return
         # An answer may hold a one-time password or a token: what is kept of it is sealed.
-        sealed = totp.seal_bytes(node.key, zlib.compress(body, 1), _about(account, key))
+        sealed = nodekey.seal(node.key, zlib.compress(body, 1), _about(account, key))
         kept = sealed if len(body) <= _MOST_ANSWER else None
         db.execute(sa.update(answers).where(*mine).values(status=status, answer=kept))
 
 
 def _opened(node: Node, account: int, key: str, sealed: bytes) -> bytes:
-    return zlib.decompress(totp.unseal_bytes(node.key, sealed, _about(account, key)))
+    return zlib.decompress(nodekey.unseal(node.key, sealed, _about(account, key)))
 
 
 def _about(account: int, key: str) -> bytes:

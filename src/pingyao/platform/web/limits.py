@@ -46,4 +46,5 @@ class Limits:
         self.sign_ins = Window(60)
         self.strangers = Window(600)
         self.open = Window(1200)
+        self.nodes = Window(6000)
         self.accounts = Window(1200)

@@ -107,9 +107,9 @@ def told(facts: dict[str, object]) -> str:
         if isinstance(value, bool):
             return "是" if value else "否"
         if isinstance(value, list):
-            return "、".join(word(v) for v in value) or "无"  # type: ignore[reportUnknownVariableType]
+            return "、".join(word(v) for v in value) or "无"  # type: ignore[reportUnknownVariableType]  # JSON
         if isinstance(value, dict):
-            return told(value)  # type: ignore[reportUnknownArgumentType]
+            return told(value)  # type: ignore[reportUnknownArgumentType]  # JSON
         return f"{value:,}" if isinstance(value, int) else said.get(str(value), str(value))
 
     return "；".join(f"{names.get(k, k)} {word(v)}" for k, v in facts.items())

@@ -76,7 +76,7 @@ def _scale(column: Coded) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _mondrian(codes, widths, scales, k, secret, whole, l, t, guarded):  # noqa: E741
+def _mondrian(codes, widths, scales, k, secret, whole, l, t, guarded):  # noqa: E741 - l as in l-diversity
     dims, rows = codes.shape
     order = np.arange(rows).astype(np.int64)
     spare = np.empty(rows, np.int64)
@@ -177,7 +177,7 @@ def _cut(codes, order, low, high, k, counts, spare):
 
 
 @njit(cache=True, nogil=True)
-def _diverse(order, low, high, secret, whole, tally, l, t):  # noqa: E741
+def _diverse(order, low, high, secret, whole, tally, l, t):  # noqa: E741 - as above
     distinct = 0
     for i in range(low, high):
         code = secret[order[i]]

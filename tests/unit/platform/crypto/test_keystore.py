@@ -18,7 +18,7 @@ from pingyao.kernel.errors import (
     NotYet,
     Unsupported,
 )
-from pingyao.platform.crypto import derive, keys, keystore, passphrases, release
+from pingyao.platform.crypto import derive, keyfile, keys, keystore, passphrases, release
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keystore import (
     KeyStore,
@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(derive, "stretch", lambda: Stretch(os.urandom(16), 1, 1, 8))
 
 
-@pytest.fixture(params=keystore.CIPHERS)
+@pytest.fixture(params=keyfile.CIPHERS)
 def store(tmp_path: Path, request: pytest.FixtureRequest) -> KeyStore:
     return create_keystore(tmp_path / "keys.pks", PHRASE, cipher=request.param)
 
