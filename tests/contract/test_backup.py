@@ -35,6 +35,7 @@ from pingyao.ledger.store.fsck import fsck
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.writer import Log, create_log
 from pingyao.platform import audit
+from pingyao.platform.crypto.keystore import create_keystore, open_keystore
 from pingyao.platform.crypto.signers import Algorithm, generate, open_signer
 from pingyao.platform.db import open_engine
 from pingyao.platform.identity import sessions, store
@@ -370,3 +371,22 @@ def test_sessions_are_no_part_of_what_comes_back(
     with engine.connect() as db:
         assert not db.execute(sa.select(store.sessions)).all()
     engine.dispose()
+
+
+def test_a_keystore_that_is_restored_may_be_older_than_was_seen_there(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'c.db'}", migrate)
+    path = tmp_path / "keys.pks"
+    store = create_keystore(path, PASSPHRASE)
+    store.create("k", "aes-256")
+    backup = backed_up(engine, tmp_path / "b", None, keystore=path)
+    engine.dispose()
+    old = path.read_bytes()
+    store.rotate("k")
+    path.unlink()
+    put_back(backup, f"sqlite:///{tmp_path / 'n.db'}", None, keystore=path).dispose()
+    again = open_keystore(path, PASSPHRASE)
+    assert again.infos()[0].version == 1
+    again.rotate("k")
+    path.write_bytes(old)  # put there by hand, it is refused as ever
+    with pytest.raises(IntegrityBroken):
+        open_keystore(path, PASSPHRASE)

@@ -129,6 +129,10 @@ def test_a_broken_up_is_gone_on_with(tmp_path: Path) -> None:
     assert pingyao("province", "down", str(folder), "--yes").returncode == 0
     assert not any(processes.runs(p) for p in after)
     assert not folder.exists()
+    again = pingyao("province", "up", str(folder))  # where another one stood
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("已加入") == 4
+    assert pingyao("province", "down", str(folder), "--yes").returncode == 0
 
 
 def test_a_stranger_process_is_never_touched(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pingyao.kernel.errors import Conflict, IntegrityBroken, Invalid, NotFound, 
 from pingyao.ledger.store.copying import copy_log
 from pingyao.ledger.store.entries import sync_folder
 from pingyao.platform import dump
+from pingyao.platform.crypto import keymark
 from pingyao.platform.crypto.keystore import create_keystore
 from pingyao.platform.identity import store
 
@@ -133,6 +134,7 @@ def back_up(
             for name, path in keys.items():
                 kept.create(name, "opaque", secret=_secret(path))
             (work / f".{KEYS}.lock").unlink()
+            keymark.forget(work / KEYS)
     return manifest, digest
 
 

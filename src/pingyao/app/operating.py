@@ -210,10 +210,11 @@ def _ledger(given: Path | None) -> Path | None:
 def _key_files(key: Path | None, keystore: Path | None, of: Path | None = None) -> dict[str, Path]:
     """Returns where the keys are, or are to be: the node's own, its keys as a member, the keystore."""
     from pingyao.platform import nodekey
+    from pingyao.platform.members.ring import KEYS
 
     own = key or nodekey.default_key()
-    members = own.with_name("members.pks")
-    found = {"node.key": own, "members.pks": members, "keystore": store_path(keystore)}
+    members = own.with_name(KEYS)
+    found = {"node.key": own, KEYS: members, "keystore": store_path(keystore)}
     if of is None:
         return {name: path for name, path in found.items() if name == "node.key" or path.exists()}
     return found

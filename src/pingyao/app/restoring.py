@@ -20,6 +20,7 @@ from pingyao.ledger.store.fsck import fsck
 from pingyao.ledger.store.mark import default_mark
 from pingyao.ledger.store.reader import read_policy
 from pingyao.platform import dump
+from pingyao.platform.crypto import keymark
 from pingyao.platform.crypto.keystore import open_keystore
 from pingyao.platform.db import open_engine
 from pingyao.platform.files import write_atomically
@@ -84,6 +85,8 @@ def restore(
                     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                     undo.callback(path.unlink, missing_ok=True)
                     write_atomically(path, secret)
+                    # Older than was seen here it may be: that is what restoring is, and is evidence.
+                    keymark.forget(path)
             appear()
         undo.pop_all()
 
@@ -95,6 +98,7 @@ def _secrets(folder: Path, passphrase: str) -> dict[str, bytes]:
         write_atomically(copy, (folder / KEYS).read_bytes())
         kept = open_keystore(copy, passphrase)
         found = {i.name: kept.get(i.name).secret for i in kept.infos()}
+        keymark.forget(copy)
     if found.pop("manifest", b"") != hashlib.sha256((folder / MANIFEST).read_bytes()).digest():
         raise IntegrityBroken(
             "backup.forged", "清单不是与密钥一同备份的那一份", "备份被改动过；请换一份，并查明原因"

@@ -17,6 +17,7 @@ import msgspec
 
 from pingyao.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from pingyao.platform import processes
+from pingyao.platform.crypto import keymark
 from pingyao.platform.files import write_atomically
 from pingyao.platform.processes import Process
 
@@ -89,7 +90,10 @@ def found(folder: Path, site: Site) -> None:
     )
     ring.ensure(engine, ring.StoreRing(making / "node.key", secret), _NAME)
     engine.dispose()
-    making.rename(folder / site.folder)
+    made = folder / site.folder
+    for place in (making, made):  # of a province taken down before, another stood here
+        keymark.forget(place / ring.KEYS)
+    making.rename(made)
 
 
 def start(folder: Path, state: State, port: int) -> None:

@@ -53,6 +53,12 @@ def note(store: Path, history: Sequence[EvidenceEvent]) -> None:
         return
 
 
+def forget(store: Path) -> None:
+    """Lets go of what was seen at a place: whoever takes a keystore away, or puts another there, says so."""
+    with contextlib.suppress(OSError):
+        _path(store).unlink(missing_ok=True)
+
+
 def _path(store: Path) -> Path:
     name = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:24]
     return state_home() / "keystores" / name

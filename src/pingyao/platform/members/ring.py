@@ -49,6 +49,10 @@ class Ring(Protocol):
         ...
 
 
+KEYS = "members.pks"
+"""The keystore beside the node's key."""
+
+
 class StoreRing:
     """Keys in a software keystore.
 
@@ -58,7 +62,7 @@ class StoreRing:
     """
 
     def __init__(self, node_key: Path, key: bytes) -> None:
-        self.path = node_key.with_name("members.pks")
+        self.path = node_key.with_name(KEYS)
         self._passphrase = derive.from_key(key, "members/keystore").hex()
         self._mac = derive.from_key(key, "members/mac")
         self._signers: dict[str, Signer] = {}
