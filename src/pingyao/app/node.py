@@ -28,7 +28,7 @@ app.command("pingyao.app.operating:backup", name="backup", help="备份：节点
 app.command("pingyao.app.operating:restore", name="restore", help="从备份恢复到空的位置")
 app.command("pingyao.app.operating:check", name="check", help="检查数据库、密钥、账本、磁盘与证书")
 app.command("pingyao.app.operating:work", name="work", help="运行定时工作：存证、清理")
-_ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
+ROLE_NAMES = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
 
 @app.command
@@ -69,7 +69,7 @@ def init(
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("node.bad_name", "机构名称须为 1 至 100 个可见字符", "请改正 --institution")
     profile = codes.profile(Profile(name, uscc, role, code, kind, region, address))
-    wanted = [_admin(a) for a in admin] or [(r, _ROLE_NAMES[r], r) for r in ADMINISTRATORS]
+    wanted = [_admin(a) for a in admin] or [(r, ROLE_NAMES[r], r) for r in ADMINISTRATORS]
     path = key or nodekey.default_key()
     if passwords is not None:
         passwords.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def init(
     print(f"成员密钥库：{keys.path}，国际、国密各一套，由节点密钥加密；请一同备份")
     print("三名管理员的一次性口令，首次登录即须修改：")
     for each in issued:
-        who = f"{_ROLE_NAMES[each.account.role]} {each.account.name}（{safe(each.account.person)}）"
+        who = f"{ROLE_NAMES[each.account.role]} {each.account.name}（{safe(each.account.person)}）"
         if passwords is None:
             print(f"  {who}：{each.password}")
         else:
@@ -220,7 +220,7 @@ def _admin(given: str) -> tuple[str, str, str]:
         raise Invalid(
             "node.bad_admin", f"管理员写法有误：{safe(given, 60)}", "请写成 system=zhang.san:张三"
         )
-    return account, person or _ROLE_NAMES[role], role
+    return account, person or ROLE_NAMES[role], role
 
 
 def _check_files(*paths: Path | None) -> None:

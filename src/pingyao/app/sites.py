@@ -68,6 +68,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
 
 def found(folder: Path, site: Site) -> None:
     """Makes a node; its folder takes its name when all of it is there."""
+    from pingyao.app.node import ROLE_NAMES
     from pingyao.platform import nodekey
     from pingyao.platform.identity import people
     from pingyao.platform.identity.model import Institution
@@ -81,7 +82,7 @@ def found(folder: Path, site: Site) -> None:
     engine = _engine(making)
     secret = nodekey.make_key(making / "node.key")
     whose = Institution(site.name, site.uscc, site.role, second_factor=False)
-    admins = [(role, f"{role} administrator", role) for role in ADMINISTRATORS]
+    admins = [(role, ROLE_NAMES[role], role) for role in ADMINISTRATORS]
     for each in people.found(engine, whose, admins, _NAME):
         file = making / "passwords" / f"{each.account.name}.txt"
         write_atomically(file, f"{each.password}\n".encode())
