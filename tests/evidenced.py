@@ -8,7 +8,7 @@ from types import TracebackType
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pingyao.ledger import evidence, payloads
+from pingyao.ledger import draining, evidence, payloads
 from pingyao.ledger.desk import Archive, Reader
 from pingyao.ledger.formats.note import format_line, parse_note, sign
 from pingyao.ledger.formats.tlog_policy import format_policy
@@ -55,7 +55,7 @@ class House:
     def seal(self, *, publish: bool = True) -> int:
         """Moves what waits into the log."""
         readers = {ORIGIN: self.private.public_key()}
-        moved = payloads.drain(self.engine, self.log.append, "示例银行", readers)
+        moved = draining.drain(self.engine, self.log.append, "示例银行", readers)
         if publish:
             self.publish()
         return moved

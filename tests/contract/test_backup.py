@@ -27,7 +27,7 @@ from pingyao.kernel.errors import (
     NotYet,
 )
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import draining, payloads
 from pingyao.ledger.formats.note import verifier_key
 from pingyao.ledger.formats.tlog_policy import format_policy
 from pingyao.ledger.model import ED25519, Policy
@@ -70,7 +70,7 @@ def opened(folder: Path) -> Log:
 
 
 def drain(engine: sa.Engine, log: Log) -> None:
-    payloads.drain(engine, log.append, "bank", {"bank": READER.public_key()})
+    draining.drain(engine, log.append, "bank", {"bank": READER.public_key()})
     log.publish(log.sign()[1])
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from pingyao.kernel.errors import IntegrityBroken, Unavailable
 from pingyao.ledger import http as edge
-from pingyao.ledger.cosigning import Cosigning, Forked
+from pingyao.ledger.asking import Forked
+from pingyao.ledger.cosigning import Cosigning
 from pingyao.ledger.formats.checkpoint import parse_checkpoint
 from pingyao.ledger.formats.note import format_line, parse_note
 from pingyao.ledger.formats.tlog_policy import check_quorum

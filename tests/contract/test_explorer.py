@@ -13,7 +13,7 @@ from litestar.testing import TestClient
 from pingyao.app.migrations import migrate
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotPermitted, NotYet
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import explorer, payloads
+from pingyao.ledger import draining, explorer, payloads, tables
 from pingyao.ledger import http as edge
 from pingyao.ledger.cosigning import publish
 from pingyao.ledger.explorer import Search
@@ -65,7 +65,7 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 def sealed(engine: sa.Engine, log: Log, first: int, count: int) -> list[str]:
     keys = emit(engine, first, count)
-    payloads.drain(engine, log.append, "bank", READERS)
+    draining.drain(engine, log.append, "bank", READERS)
     publish(log, None)
     return keys
 
@@ -144,7 +144,7 @@ def test_what_is_not_there_is_not_shown(catalogue_engine: sa.Engine, log: Log) -
         for name, private in (("bank", X25519PrivateKey.generate()), ("other", BANK)):
             with pytest.raises(NotPermitted):
                 explorer.show(db, log.folder, second, name, private)
-    payloads.drain(catalogue_engine, log.append, "bank", READERS)
+    draining.drain(catalogue_engine, log.append, "bank", READERS)
     with catalogue_engine.connect() as db, pytest.raises(NotYet):  # no head covers it yet
         explorer.show(db, log.folder, waiting, "bank", BANK)
 
@@ -154,11 +154,11 @@ def test_what_was_sealed_before_is_described_by_the_next_drain(
 ) -> None:
     keys = sealed(catalogue_engine, log, 0, 5)
     with catalogue_engine.begin() as db:
-        db.execute(sa.update(payloads.payloads).values(at=None, actor=None, subject=None))
+        db.execute(sa.update(tables.payloads).values(at=None, actor=None, subject=None))
         payloads.erase(db, keys[0])
-    assert payloads.describe(catalogue_engine, "bank", X25519PrivateKey.generate()) == 0
-    assert payloads.describe(catalogue_engine, "bank", BANK) == 4
-    assert payloads.describe(catalogue_engine, "bank", BANK) == 0
+    assert draining.describe(catalogue_engine, "bank", X25519PrivateKey.generate()) == 0
+    assert draining.describe(catalogue_engine, "bank", BANK) == 4
+    assert draining.describe(catalogue_engine, "bank", BANK) == 0
     with catalogue_engine.connect() as db:
         found = explorer.search(db, Search(subject="目标", since=date(2026, 1, 1)))
         assert [line.key for line in found.lines] == keys[:0:-1]

@@ -19,7 +19,7 @@ import nodes
 from evidenced import House
 from pingyao.app.exploring import open_archive
 from pingyao.kernel.errors import NotFound
-from pingyao.ledger import apart, desk, evidence, payloads
+from pingyao.ledger import apart, desk, evidence, tables
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.model import Policy
 from pingyao.ledger.monitor import watch
@@ -299,12 +299,12 @@ def test_what_was_altered_beside_the_log_is_told(node: nodes.Tested, house: Hous
     client = node.client("audit")
     item = find(client)
     with node.engine.begin() as db:
-        db.execute(sa.update(payloads.documents).values(sha256=digest("forged")))
+        db.execute(sa.update(tables.documents).values(sha256=digest("forged")))
     ask = {"sha256": digest("forged"), "name": "报告.html"}
     answer = client.post(f"{API}/verify", json=ask)
     assert (answer.status_code, answer.json()["code"]) == (409, "ledger.index_differs")
     with node.engine.begin() as db:
-        table = payloads.payloads
+        table = tables.payloads
         db.execute(sa.update(table).where(table.c.key == item["key"]).values(entry=b"{}"))
     answer = client.get(f"{API}/{item['key']}")
     assert (answer.status_code, answer.json()["code"]) == (409, "ledger.payload_differs")

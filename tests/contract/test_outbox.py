@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import draining, payloads, tables
 from pingyao.ledger.rules.sealing import digest_readers, read_entry
 from pingyao.ledger.store.readers import read_readers, write_readers
 from pingyao.platform import outbox
@@ -73,8 +73,8 @@ def test_nothing_waits_when_the_transaction_fails(catalogue_engine: sa.Engine) -
 def test_every_event_arrives_once_and_in_order(catalogue_engine: sa.Engine) -> None:
     log = MemoryLog()
     emit(catalogue_engine, 2 * payloads.BATCH + 7)
-    assert payloads.drain(catalogue_engine, log, "bank", READERS) == 2 * payloads.BATCH + 7
-    assert payloads.drain(catalogue_engine, log, "bank", READERS) == 0
+    assert draining.drain(catalogue_engine, log, "bank", READERS) == 2 * payloads.BATCH + 7
+    assert draining.drain(catalogue_engine, log, "bank", READERS) == 0
     assert events(catalogue_engine, log) == list(range(2 * payloads.BATCH + 7))
     with catalogue_engine.connect() as db:
         assert outbox.count_waiting(db) == 0
@@ -88,17 +88,17 @@ def test_broken_off_around_the_append_nothing_is_lost_or_doubled(
     emit(catalogue_engine, 5)
     log.breaks = breaks
     with pytest.raises(ConnectionError):
-        payloads.drain(catalogue_engine, log, "bank", READERS)
+        draining.drain(catalogue_engine, log, "bank", READERS)
     log.breaks = ""
     emit(catalogue_engine, 5, start=5)
-    payloads.drain(catalogue_engine, log, "bank", READERS)
+    draining.drain(catalogue_engine, log, "bank", READERS)
     assert events(catalogue_engine, log) == list(range(10))
 
 
 def test_an_entry_says_nothing_of_what_happened(catalogue_engine: sa.Engine) -> None:
     log = MemoryLog()
     emit(catalogue_engine, 1)
-    payloads.drain(catalogue_engine, log, "bank", READERS)
+    draining.drain(catalogue_engine, log, "bank", READERS)
     (entry,) = log.entries.values()
     for word in (b"test.thing", b"thing 0", "某人".encode()):
         assert word not in entry
@@ -108,7 +108,7 @@ def test_an_entry_says_nothing_of_what_happened(catalogue_engine: sa.Engine) -> 
 def test_only_those_entitled_open_it(catalogue_engine: sa.Engine) -> None:
     log = MemoryLog()
     (key,) = emit(catalogue_engine, 1)
-    payloads.drain(catalogue_engine, log, "bank", READERS)
+    draining.drain(catalogue_engine, log, "bank", READERS)
     with catalogue_engine.connect() as db:
         payload = payloads.find(db, key)
         by_bank = payloads.open_payload(db, payload, "bank", BANK)
@@ -125,7 +125,7 @@ def test_only_those_entitled_open_it(catalogue_engine: sa.Engine) -> None:
 def test_who_has_an_sm2_key_is_entitled_beside_the_others(catalogue_engine: sa.Engine) -> None:
     log, private, other = MemoryLog(), Sm2PrivateKey(generate()), Sm2PrivateKey(generate())
     (key,) = emit(catalogue_engine, 1)
-    payloads.drain(catalogue_engine, log, "bank", {**READERS, "pboc": private.public_key})
+    draining.drain(catalogue_engine, log, "bank", {**READERS, "pboc": private.public_key})
     with catalogue_engine.connect() as db:
         payload = payloads.find(db, key)
         opened = payloads.open_payload(db, payload, "pboc", private)
@@ -141,18 +141,18 @@ def test_who_has_an_sm2_key_is_entitled_beside_the_others(catalogue_engine: sa.E
         held = payloads.readers_of(db)[payload.wrapping]
         assert digest_readers(held) == read_entry(payload.entry).cipher.readers
     with catalogue_engine.begin() as db:
-        mine = payloads.wrappings.c.recipient == "pboc"
+        mine = tables.wrappings.c.recipient == "pboc"
         wrapped = bytearray(held["pboc"])
         for at in range(0, len(wrapped), 5):
             wrapped[at] ^= 1
-            db.execute(sa.update(payloads.wrappings).where(mine).values(wrapped=bytes(wrapped)))
+            db.execute(sa.update(tables.wrappings).where(mine).values(wrapped=bytes(wrapped)))
             with pytest.raises(NotPermitted):
                 payloads.open_payload(db, payload, "pboc", private)
             wrapped[at] ^= 1
     with catalogue_engine.begin() as db:
         # A key of another length is no batch key, however well it was encrypted.
         sealed = private.public_key.encrypt(b"k" * 16)
-        db.execute(sa.update(payloads.wrappings).where(mine).values(wrapped=sealed))
+        db.execute(sa.update(tables.wrappings).where(mine).values(wrapped=sealed))
         with pytest.raises(NotPermitted):
             payloads.open_payload(db, payload, "pboc", private)
 
@@ -181,7 +181,7 @@ def test_readers_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_erased_is_gone_for_good_but_still_proved(catalogue_engine: sa.Engine) -> None:
     log = MemoryLog()
     first, second = emit(catalogue_engine, 2)
-    payloads.drain(catalogue_engine, log, "bank", READERS)
+    draining.drain(catalogue_engine, log, "bank", READERS)
     with catalogue_engine.begin() as db:
         payloads.erase(db, first)
     with catalogue_engine.connect() as db:
@@ -198,7 +198,7 @@ def test_erased_is_gone_for_good_but_still_proved(catalogue_engine: sa.Engine) -
 def test_a_changed_row_is_noticed(catalogue_engine: sa.Engine, field: str) -> None:
     log = MemoryLog()
     (key,) = emit(catalogue_engine, 1)
-    payloads.drain(catalogue_engine, log, "bank", READERS)
+    draining.drain(catalogue_engine, log, "bank", READERS)
     with catalogue_engine.connect() as db:
         payload = payloads.find(db, key)
         held: bytes = getattr(payload, field)

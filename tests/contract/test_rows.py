@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pingyao.app.migrations import migrate
 from pingyao.kernel.errors import Invalid, Unavailable
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import evidence, payloads
+from pingyao.ledger import draining, evidence, payloads, tables
 from pingyao.ledger.cosigning import publish
 from pingyao.ledger.formats.tlog_policy import format_policy
 from pingyao.ledger.model import ED25519, Policy
@@ -77,9 +77,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with Log(place / "log", [(ED25519, LOG)], mark=place / "mark") as log:
         for batch in range(3):
             record(engine, place, batch * 4, 4)
-            payloads.drain(engine, log.append, MEMBER, READERS)
+            draining.drain(engine, log.append, MEMBER, READERS)
         with engine.begin() as db:
-            key = db.execute(sa.select(payloads.documents.c.key)).scalars().first()
+            key = db.execute(sa.select(tables.documents.c.key)).scalars().first()
             payloads.erase(db, key)
         publish(log, None)
     record(engine, place, 90, 3)
@@ -171,11 +171,11 @@ def test_a_flipped_byte_of_the_write_ahead_log_is_found_or_changes_no_row(
     place, path = tmp_path / "place", tmp_path / "copy.db"
     engine = open_engine(f"sqlite:///{place / 'rows.db'}", lambda _: None)
     with Log(place / "log", [(ED25519, LOG)], mark=place / "mark") as log:
-        payloads.drain(engine, log.append, MEMBER, READERS)
+        draining.drain(engine, log.append, MEMBER, READERS)
         with engine.connect() as db:
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         record(engine, place, 200, 2)
-        payloads.drain(engine, log.append, MEMBER, READERS)
+        draining.drain(engine, log.append, MEMBER, READERS)
         publish(log, None)
     kept, frames = (place / "rows.db").read_bytes(), (place / "rows.db-wal").read_bytes()
     engine.dispose()

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pingyao.app.migrations import migrate
-from pingyao.ledger import payloads
+from pingyao.ledger import draining
 from pingyao.ledger.cosigning import open_log, publish
 from pingyao.ledger.formats.note import verifier_key
 from pingyao.ledger.formats.tlog_policy import format_policy
@@ -24,7 +24,7 @@ ORIGIN = "bank.example/evidence"
 
 def run(url: str, folder: Path) -> None:
     """Drains everything that waits."""
-    payloads.BATCH = 40
+    draining.BATCH = 40
     signer = open_signer(Algorithm.ED25519, SECRET)
     if not folder.exists():
         key = verifier_key(ORIGIN, ED25519, signer.public_key)
@@ -33,7 +33,7 @@ def run(url: str, folder: Path) -> None:
     mark = folder.with_name("mark")
     with open_log(folder, [(ED25519, signer)], mark) as (log, cosigning):
         print("open", flush=True)
-        payloads.drain(open_engine(url, migrate), log.append, "bank", readers)
+        draining.drain(open_engine(url, migrate), log.append, "bank", readers)
         publish(log, cosigning)
 
 

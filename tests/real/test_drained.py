@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pingyao.app.migrations import migrate
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import payloads, tables
 from pingyao.ledger.rules.sealing import read_entry
 from pingyao.ledger.store.reader import open_reader, read_checkpoint, read_policy
 from pingyao.platform import outbox
@@ -65,7 +65,7 @@ def test_killed_again_and_again_every_event_is_recorded_once(url: str, tmp_path:
     bank = X25519PrivateKey.from_private_bytes(bytes(range(32)))
     with engine.connect() as db:
         assert outbox.count_waiting(db) == 0
-        rows = db.execute(sa.select(payloads.payloads.c.key)).scalars().all()
+        rows = db.execute(sa.select(tables.payloads.c.key)).scalars().all()
         assert sorted(rows) == sorted(keys)
         for n in range(0, EVENTS, 97):
             payload = payloads.find(db, keys[n])

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pingyao.app.migrations import migrate
 from pingyao.kernel.errors import Unavailable
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import draining
 from pingyao.ledger.rules.sealing import read_entry
 from pingyao.ledger.service import Sequencer
 from pingyao.ledger.store import growing, seen
@@ -200,8 +200,8 @@ def test_events_wait_in_a_database_that_is_full(disk: Path) -> None:
             with Full(disk, left):
                 for _ in range(3):
                     with suppress(Unavailable, sa.exc.OperationalError):
-                        payloads.drain(engine, log.append, "bank", {"bank": READER})
-            payloads.drain(engine, log.append, "bank", {"bank": READER})
+                        draining.drain(engine, log.append, "bank", {"bank": READER})
+            draining.drain(engine, log.append, "bank", {"bank": READER})
             publish(log)
         held = [read_entry(e).key for e in log.entries(0, log.size)]
     assert sorted(held) == sorted(keys)

@@ -20,7 +20,7 @@ from pingyao.app.signing import Own, open_keys, rules_in_force
 from pingyao.classify import store as catalogue
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger.payloads import payloads
+from pingyao.ledger.tables import payloads
 from pingyao.platform import outbox
 from pingyao.platform.files import write_atomically
 from pingyao.platform.settings import load_settings

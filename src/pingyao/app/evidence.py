@@ -17,7 +17,7 @@ from pingyao.app.entitled import public_half, reader_key
 from pingyao.app.opening import Db, open_catalogue
 from pingyao.kernel.errors import Invalid, NotFound, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import evidence, payloads
+from pingyao.ledger import draining, evidence, payloads
 from pingyao.ledger.cosigning import open_log, publish
 from pingyao.ledger.formats.documents import Document, read_document
 from pingyao.ledger.formats.tlog_policy import parse_policy
@@ -93,9 +93,9 @@ def move(engine: sa.Engine, folder: Path, keystore: Path | None, key: str) -> in
         write_readers(folder, readers)
     with open_log(folder, own_keys(store, key, policy), default_mark(origin)) as (log, cosigning):
         try:
-            moved = payloads.drain(engine, log.append, load_settings().member or origin, readers)
+            moved = draining.drain(engine, log.append, load_settings().member or origin, readers)
             with suppress(NotFound):  # the house need not be among the readers
-                payloads.describe(engine, origin, reader_key(store, key))
+                draining.describe(engine, origin, reader_key(store, key))
         except DBAPIError as error:
             raise explain(error) from None
         publish(log, cosigning)

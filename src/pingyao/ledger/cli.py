@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +12,14 @@ from cyclopts import App, Parameter
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet, Unavailable
 from pingyao.kernel.event import EvidenceEvent
+from pingyao.ledger.files import MOST_PROOF, read_file, write_json
 from pingyao.ledger.formats.documents import RECORDED, Facts, read_document
-from pingyao.ledger.formats.note import format_vkey, parse_vkey
+from pingyao.ledger.formats.note import format_vkey
 from pingyao.ledger.formats.opening import format_opening, read_event, read_opening
-from pingyao.ledger.formats.sm3_proof import HEADER, parse_sm3_proof, verify_sm3_proof
-from pingyao.ledger.formats.tlog_policy import format_policy, parse_policy
-from pingyao.ledger.formats.tlog_proof import format_proof, parse_proof, verify_proof
-from pingyao.ledger.model import Checkpoint, Policy, Signed
-from pingyao.ledger.rules.sealing import Entry, Opening, commit_to, read_entry
+from pingyao.ledger.formats.tlog_policy import format_policy
+from pingyao.ledger.formats.tlog_proof import format_proof, verify_proof
+from pingyao.ledger.model import Policy
+from pingyao.ledger.rules.sealing import Opening, commit_to, read_entry
 from pingyao.ledger.rules.tree import leaf_hash
 from pingyao.platform.crypto.signers import Algorithm
 from pingyao.platform.files import write_atomically
@@ -40,7 +40,6 @@ Mark = Annotated[
     Path | None,
     Parameter(help="高水位目录，须在账本目录之外；默认在本人状态目录，用于识破从旧备份恢复"),
 ]
-_MOST_PROOF = 6_000_000
 _OPENING = ".tlog-opening"
 
 
@@ -135,7 +134,7 @@ def append(
             {"file": f.name, "index": i, "proof": str(p)}
             for f, i, p in zip(files, indices, places, strict=True)
         ]
-        _write_json(rows)
+        write_json(rows)
         return
     for file, index, place in zip(files, indices, places, strict=True):
         print(f"{safe(file.name)}：第 {index:,} 条，证明 {place}")
@@ -152,7 +151,7 @@ def _opening(place: Path, event: EvidenceEvent, member: str) -> tuple[bytes, Ope
     """
     path = place.with_suffix(_OPENING)
     if path.exists():
-        entry, opening = read_opening(_read(path, _MOST_PROOF)) or (b"", None)
+        entry, opening = read_opening(read_file(path, MOST_PROOF)) or (b"", None)
         if opening is not None and read_entry(entry).member == member:
             left = read_event(opening)
             if msgspec.structs.replace(left, occurred_at=event.occurred_at) == event:
@@ -183,7 +182,7 @@ def prove(
         raise NotYet("ledger.not_published", "账本还没有发布检查点", "请先追加条目并发布")
     reader = open_reader(folder)
     try:
-        shown = read_opening(_read(opening, _MOST_PROOF)) if opening else None
+        shown = read_opening(read_file(opening, MOST_PROOF)) if opening else None
         if shown is not None:
             index = reader.find(leaf_hash(shown[0]), published[0].size)
         if index is None or not 0 <= index < published[0].size:
@@ -208,111 +207,6 @@ def extra(entry: bytes, shown: tuple[bytes, Opening | None] | None) -> bytes | N
         return None  # no text: whoever checks it is given the entry apart
 
 
-@app.command
-def verify(
-    proof: Annotated[Path, Parameter(help=".tlog-proof 证明文件，或国密树的证明文件")],
-    /,
-    *,
-    policy: Annotated[Path | None, Parameter(help="信任策略文件")] = None,
-    vkey: Annotated[
-        tuple[str, ...], Parameter(help="只信任这个账本的验证公钥，不要求见证联署")
-    ] = (),
-    file: Annotated[Path | None, Parameter(help="同时核对这份文件是否就是所登记的那份")] = None,
-    entry: Annotated[Path | None, Parameter(help="条目原文；证明文件内没有时给出")] = None,
-    json: Json = False,
-) -> None:
-    """离线核验证明文件：条目在账本之中，账本与见证方的签名有效；不符即以退出码 5 结束。"""
-    trust = _trust(policy, vkey)
-    data = _read(proof, _MOST_PROOF)
-    national = parse_sm3_proof(data) if data.startswith(HEADER) else None
-    parsed = national.proof if national else parse_proof(data)
-    shown, opening = read_opening(parsed.extra) or (None, None)
-    content = _read(entry, 65_535) if entry is not None else shown
-    if content is None:
-        raise Invalid(
-            "ledger.no_entry_given", "证明文件内没有条目原文", "请以 --entry 给出条目原文"
-        )
-    if national:
-        head, _, signed = verify_sm3_proof(national, content, trust)
-    else:
-        head, signed = verify_proof(parsed, leaf_hash(content), trust)
-    event = read_event(opening) if opening is not None and content == shown else None
-    facts = None
-    if event is not None and event.kind == RECORDED:
-        facts = msgspec.convert(event.body, Facts)
-    if file is not None:
-        _compare(file, facts)
-    told = _read_entry(content)
-    if json:
-        _write_json(
-            {
-                "index": parsed.index,
-                "size": head.size,
-                "origin": head.origin,
-                "tree": "sm3" if national else "sha256",
-                "entry": told,
-                "event": event,
-                "file_matches": file is not None,
-                "signed": [{"by": s.key.name, "at": s.at} for s in signed],
-            }
-        )
-        return
-    what = "国密树头" if national else "检查点"
-    print(f"核验通过：{safe(head.origin)} 的第 {parsed.index:,} 条（{what}共 {head.size:,} 条）")
-    if told is not None:
-        print(
-            f"登记机构：{safe(told.member)}　登记时间（登记方时钟）：{told.submitted_at:%F %T} UTC"
-        )
-    if event is not None:
-        _show_event(event, facts)
-    _show_signed(head, signed)
-    if file is not None:
-        print("所给文件与登记的一致")
-    elif facts is not None:
-        print("未核对文件本身；加 --file 给出文件即可核对")
-    print("本核验只说明登记之后未被改动；登记之前内容是否真实，须另行审查")
-
-
-def _read_entry(content: bytes) -> Entry | None:
-    try:
-        return read_entry(content)
-    except IntegrityBroken:
-        return None  # the log may hold what is no event: other people's bytes
-
-
-def _show_event(event: EvidenceEvent, facts: Facts | None) -> None:
-    if facts is None:
-        print(f"事项：{safe(event.kind)}　{safe(event.subject)}　经办人：{safe(event.actor)}")
-        return
-    print(f"文件：{safe(facts.name)}　{facts.size:,} 字节　SHA-256 {facts.sha256}")
-    print(
-        f"经办人：{safe(event.actor)}　系统：{safe(facts.system)}　时钟：{safe(facts.time_source)}"
-    )
-
-
-def _show_signed(head: Checkpoint, signed: Sequence[Signed]) -> None:
-    for each in signed:
-        when = "" if each.at is None else f"　{datetime.fromtimestamp(each.at, UTC):%F %T} UTC"
-        kind = "联署" if each.key.name != head.origin else "账本签名"
-        print(f"{kind}：{safe(each.key.name)}（{each.key.type.algorithm}）{when}")
-
-
-def _compare(file: Path, facts: Facts | None) -> None:
-    if facts is None:
-        raise Invalid(
-            "ledger.no_facts",
-            "证明文件不含文件信息，无法核对文件",
-            "请向登记方索取其登记时所得的证明",
-        )
-    seen = read_document(file, marked=False)
-    if (seen.sha256, seen.sm3, seen.size) != (facts.sha256, facts.sm3, facts.size):
-        raise IntegrityBroken(
-            "ledger.another_file",
-            f"{file.name} 不是所登记的那份文件：内容不同",
-            "请核对是否取错了版本；登记时的 SHA-256 为 " + facts.sha256,
-        )
-
-
 def fsck(
     folder: Path, mark: Path | None, *, json: bool, rows: Callable[[], "list[Finding]"] | None
 ) -> None:
@@ -327,7 +221,7 @@ def fsck(
         found = (*report.findings, *rows())
         report = msgspec.structs.replace(report, findings=found)
     if json:
-        _write_json(report)
+        write_json(report)
     else:
         print(f"通读 {report.entries:,} 条")
         for each in report.findings:
@@ -350,32 +244,5 @@ def export(folder: Folder, out: Annotated[Path, Parameter(help="写到哪个目�
     print(f"已写出 {write(folder, out):,} 个文件到 {out}")
 
 
-def _trust(policy: Path | None, vkeys: Sequence[str]) -> Policy:
-    if (policy is None) == (not vkeys):
-        raise Invalid(
-            "ledger.no_trust", "请给出 --policy 或 --vkey 之一", "信任依据须另经可靠途径取得"
-        )
-    if policy is not None:
-        return parse_policy(_read(policy, 1_000_000))
-    return Policy(tuple(map(parse_vkey, vkeys)), {}, {}, "none")
-
-
-def _read(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except FileNotFoundError:
-        raise NotFound("ledger.no_file", f"没有文件 {path.name}", "请核对路径") from None
-    except OSError:
-        raise Invalid("ledger.unreadable", f"{path.name} 无法读取", "请检查文件与权限") from None
-    if len(data) > most:
-        raise Invalid("ledger.too_large", f"{path.name} 过大", "请核对是否给错了文件")
-    return data
-
-
 def _progress(entries: int) -> None:
     print(f"\r已读 {entries:,} 条", end="", file=sys.stderr)
-
-
-def _write_json(value: object) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")

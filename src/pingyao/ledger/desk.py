@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import evidence, explorer, payloads
+from pingyao.ledger import evidence, explorer, payloads, recorded
 from pingyao.ledger.formats.documents import Difference, Document
 from pingyao.ledger.formats.opening import format_opening
 from pingyao.ledger.formats.tlog_proof import format_proof, verify_head
@@ -228,9 +228,9 @@ def check_document(
             "请由运维人员以 PINGYAO_KEYSTORE_PASSPHRASE_FILE 给出密钥库口令后重启节点",
         )
     with archive.engine.connect() as db:
-        same = payloads.same_documents(db, sha256)
+        same = recorded.same_documents(db, sha256)
         # Waiting ones of the name say nothing yet; only what the log holds is compared with.
-        like = [k for k in payloads.like_documents(db, name) if payloads.is_sealed(db, k)]
+        like = [k for k in recorded.like_documents(db, name) if payloads.is_sealed(db, k)]
         if not same and not like:
             return Verdict("unknown", name)
         if same and not payloads.is_sealed(db, same[0]):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import payloads, recorded
 from pingyao.ledger.formats.documents import (
     RECORDED,
     Difference,
@@ -79,7 +79,7 @@ def keep(
     facts = facts_of(document, about)
     event = EvidenceEvent(RECORDED, document.name, actor, at, msgspec.to_builtins(facts))
     (key,) = outbox.emit(db, [event])
-    payloads.add_document(db, key, document)
+    recorded.add_document(db, key, document)
     return key
 
 
@@ -202,7 +202,7 @@ def find_recorded(
         NotYet: it was, and waits to be proved.
         IntegrityBroken: another document of this name was recorded, and where the two differ.
     """
-    if same := payloads.same_documents(db, document.sha256):
+    if same := recorded.same_documents(db, document.sha256):
         if not payloads.is_sealed(db, same[0]):
             raise _not_yet()
         proven = prove(db, folder, same[0], reader, private)
@@ -213,7 +213,7 @@ def find_recorded(
                 "索引被改动；请保护现场并从备份核对数据库",
             )
         return proven
-    like = [k for k in payloads.like_documents(db, document.name) if payloads.is_sealed(db, k)]
+    like = [k for k in recorded.like_documents(db, document.name) if payloads.is_sealed(db, k)]
     if not like:
         raise NotFound(
             "ledger.never_recorded",
@@ -240,7 +240,7 @@ def _altered(db: sa.Connection, proven: Proven, document: Document) -> Integrity
 
 def compare(db: sa.Connection, proven: Proven, document: Document) -> list[Difference] | None:
     """Returns where a document differs from the recorded one; None where the marks kept are not its own."""
-    kept, parts = payloads.parts_of(db, proven.key)
+    kept, parts = recorded.parts_of(db, proven.key)
     if hashlib.sha256(kept).hexdigest() != read_facts(proven).parts:
         return None
     return differences(parts, document.parts)

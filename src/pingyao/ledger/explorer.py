@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import Invalid
-from pingyao.ledger import evidence, payloads
+from pingyao.ledger import evidence, tables
 from pingyao.ledger.formats.opening import format_opening
 from pingyao.ledger.formats.tlog_proof import format_proof
 from pingyao.ledger.model import Checkpoint
@@ -91,7 +91,7 @@ def search(
     """
     if not 0 < limit <= MOST:
         raise Invalid("ledger.bad_limit", f"每页须为 1 至 {MOST} 条", "请改小每页条数")
-    table = payloads.payloads.c
+    table = tables.payloads.c
     query = (
         sa.select(
             table.id,
@@ -118,7 +118,7 @@ def search(
 
 
 def _conditions(wanted: Search) -> list[sa.ColumnElement[bool]]:
-    table = payloads.payloads.c
+    table = tables.payloads.c
     found: list[sa.ColumnElement[bool]] = []
     if wanted.kind:
         found.append(table.kind.startswith(wanted.kind, autoescape=True))

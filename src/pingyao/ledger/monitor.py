@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, PingyaoError, Unavailable
-from pingyao.ledger.cosigning import standings
 from pingyao.ledger.formats.text import to_base64
 from pingyao.ledger.formats.tlog_tiles import Tile, format_path, split_tile, width_at
 from pingyao.ledger.model import HEIGHT, WIDTH, Checkpoint, Policy, VerifierKey
 from pingyao.ledger.remote import Fetch, Remote
 from pingyao.ledger.rules.tree import consistency_ranges, perfect_root, range_hash
+from pingyao.ledger.standing import standings
 from pingyao.ledger.views import Split, View, check_split, read_view, split_at_once
 from pingyao.platform.files import write_atomically
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pingyao.kernel.errors import IntegrityBroken, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.ledger import payloads
+from pingyao.ledger import payloads, recorded
 from pingyao.ledger.formats.documents import RECORDED, Facts
 from pingyao.ledger.formats.opening import read_event
 from pingyao.ledger.rules.sealing import PrivateKey, check_kept, digest_readers, read_entry
@@ -46,7 +46,7 @@ def _compare(
 ) -> list[Finding]:
     found = [Finding("数据库", each) for each in _unsound(db)]
     found += [Finding(f"evidence_outbox {k}", "待存证的事项被改动") for k in outbox.altered(db)]
-    indexed = payloads.indexed(db)
+    indexed = recorded.indexed(db)
     wrapped = payloads.readers_of(db)
     used: set[str] = set()
     log = open_reader(folder)
