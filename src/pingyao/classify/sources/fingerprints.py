@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,19 +14,23 @@ _BESIDE = ("-wal", "-journal", ".wal")
 """Logs beside a database file, part of its content until they are merged into it."""
 
 
-def file_fingerprint(path: Path) -> str | None:
+def file_fingerprint(path: Path, content: Callable[[Path], bytes] = Path.read_bytes) -> str | None:
     """Returns the fingerprint of a file and of the logs beside it.
 
     Small files are known by their content, wherever they are copied. Large ones by inode, size,
     and the times of the last change of content and of state; the latter no program can set back.
     Parquet's footer would not do: it holds no checksum of the pages.
 
+    Args:
+        path: of the file.
+        content: reads a small file whole.
+
     Returns:
         None for a large file written a moment ago, or one that cannot be read.
     """
     try:
         parts = [
-            (suffix, _fingerprint(each))
+            (suffix, _fingerprint(each, content))
             for suffix in ("", *_BESIDE)
             if (each := path.with_name(path.name + suffix)).exists()
         ]
@@ -36,10 +41,12 @@ def file_fingerprint(path: Path) -> str | None:
     return " ".join(f"{suffix}{part}" for suffix, part in parts)
 
 
-def _fingerprint(path: Path) -> str | None:
+def _fingerprint(path: Path, content: Callable[[Path], bytes]) -> str | None:
     state = path.stat()
     if state.st_size <= _WHOLE_BYTES:
-        return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        return _digest(
+            path, content, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+        )
     changed = max(state.st_mtime_ns, state.st_ctime_ns)
     # A time in the future says nothing of what happens until then.
     if time.time_ns() - changed < _SETTLED_SECONDS * 1e9:
@@ -48,8 +55,7 @@ def _fingerprint(path: Path) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def _digest(path: Path, *state: int) -> str:
+def _digest(path: Path, content: Callable[[Path], bytes], *state: int) -> str:
     """Hashes a file once for all its tables, as long as its state stays the same."""
     del state
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    return "sha256:" + hashlib.sha256(content(path)).hexdigest()
