@@ -21,6 +21,7 @@ from pingyao.classify.model import Column, Table, Unread
 from pingyao.classify.sources import limits
 from pingyao.classify.sources.credentials import Address, parse_address
 from pingyao.classify.sources.failures import failure, named
+from pingyao.classify.sources.mysql_wire import cells
 from pingyao.classify.sources.relational import Connections, Field, cut, parse_rows
 from pingyao.kernel.errors import PingyaoError
 
@@ -87,9 +88,6 @@ _SHAPES = {
 }
 _LONG = {"mediumtext", "longtext", "json"}
 _DECIMAL_DIGITS = 38
-_FETCH_ROWS = 4096
-_FETCH_LONG_ROWS = 16
-"""Rows fetched at once where each may hold a very long cell."""
 
 
 def open_mysql(url: str, patience: limits.Patience | None = None) -> "MySQL":
@@ -345,27 +343,24 @@ def _sample(table: Table, limit: int | None, after: int) -> str:
 def _fetched(
     cursor: SSCursor, table: Table, fields: list[Field], long: list[Column]
 ) -> Iterator[pa.RecordBatch]:
-    """Yields what the cursor holds, columns in the table's order.
+    """Yields what the cursor is about to receive, columns in the table's order.
 
     Raises:
         PingyaoError: ``scan.cell_too_long`` at the end, if the server could not pack some rows.
     """
     names = [column.name for column in table.columns]
+    packed = 1 if fields else 0
     lost = 0
-    while rows := cursor.fetchmany(_FETCH_LONG_ROWS if long else _FETCH_ROWS):
-        if fields:
-            whole = [row for row in rows if row[0] is not None]
-            lost += len(rows) - len(whole)
-            rows = whole
-            if not rows:
-                continue
+    for found in cells(cursor, packed + len(long), lines=bool(fields)):
+        lost += found.lost
+        if not found.rows:
+            continue
         arrays: dict[str, pa.Array] = {}
         if fields:
-            packed = parse_rows(b"\n".join([row[0] for row in rows]) + b"\n", fields)
-            arrays = dict(zip(packed.schema.names, packed.columns, strict=True))
-        for position, column in enumerate(long, start=1 if fields else 0):
-            values = pa.array([row[position] for row in rows], pa.binary())
-            arrays[column.name] = values.cast(pa.string())
+            rows = parse_rows(found.lines(), fields)
+            arrays = dict(zip(rows.schema.names, rows.columns, strict=True))
+        for position, column in enumerate(long, start=packed):
+            arrays[column.name] = found.texts(position)
         yield pa.RecordBatch.from_arrays([arrays[name] for name in names], names=names)
     if lost:
         raise failure("scan.cell_too_long", named(table))

@@ -4,17 +4,14 @@
 # Numba compiles these functions with types of its own; the checker knows only NumPy's.
 
 from functools import cache
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 import pyarrow as pa
-from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic as _intrinsic
 
 from pingyao.classify.sources import limits, sqlite_library
+from pingyao.classify.sources.copying import copy
 from pingyao.classify.sources.sqlite_library import DONE, ROW, Handle
 from pingyao.classify.sources.sqlite_text import as_utf8
 
@@ -42,9 +39,6 @@ _PLACE, _ROOM, _USED, _BUFFER = range(4)
 def _function(name: str, returned, *taken):
     return types.ExternalFunction(f"sqlite3_{name}", returned(*taken))
 
-
-# The checker would ask callers for the typing context, which Numba gives by itself.
-intrinsic: Any = _intrinsic
 
 # Found by name when the compiled code is loaded, wherever it was compiled: see `_linked`.
 _step = _function("step", types.intc, types.intp)
@@ -171,17 +165,6 @@ def look_through(handle: Handle, statement: int, places: list[int], met: list[in
     return found.tolist()
 
 
-@intrinsic
-def _copy(context, target, source, size):
-    def codegen(context, builder, signature, args):
-        byte = ir.IntType(8).as_pointer()
-        to, of = (builder.inttoptr(each, byte) for each in args[:2])
-        cgutils.raw_memcpy(builder, to, of, args[2], ir.Constant(ir.IntType(64), 1))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), codegen
-
-
 @njit(cache=True, nogil=True)
 def _filled(statement, kinds, met, whole, real, ends, valid, buffers, state, most) -> int:
     """Reads rows; left for want of room, it goes on at the same column of the same row."""
@@ -214,7 +197,7 @@ def _filled(statement, kinds, met, whole, real, ends, valid, buffers, state, mos
                     state[_WANTED], state[_FOUND] = length, found
                     return _CRAMPED
                 if length > 0:
-                    _copy(buffers[column, _PLACE] + used, cell, length)
+                    copy(buffers[column, _PLACE] + used, cell, length)
                 buffers[column, _USED] = used + length
                 ends[column, row + 1] = used + length
             if found != NULL:
