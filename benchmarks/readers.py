@@ -29,8 +29,8 @@ _COMMAND = "python -m benchmarks readers"
 _SAID = {"reader": "本软件只读取", "scan": "全量扫描"}
 _QUICK, _FULL = 200_000, 1_000_000
 _CHUNK = 100_000
-_DRIVERS = ("psycopg COPY", "pymysql SSCursor")
-"""The drivers we read by, merely reading; of PostgreSQL not even telling cells apart."""
+_DRIVERS = ("psycopg COPY", "pymysql SSCursor", "sqlite3")
+"""Python's drivers, merely reading; of PostgreSQL not even telling cells apart."""
 _ROUNDS = 3
 _PEAK = """
 import sys
@@ -228,6 +228,10 @@ def run(quick: bool) -> list[Row]:
                 measured = f"{rows / cost.cpu:,.0f} / {rows / cost.wall:,.0f}"
                 said = _SAID.get(way, f"{way} 只读取")
                 found.append(Row(f"{what}，{said}：行每 CPU 秒 / 每秒", _COMMAND, "", measured))
+            for way in (w for w in beside if w in _DRIVERS):
+                share = costs[way].cpu / costs["reader"].cpu
+                name = f"{what}，{_SAID['reader']}与 {way} 之比（CPU 时间）"
+                found.append(Row(name, _COMMAND, "", f"{share:.1f} ×"))
             for way in ("reader", *(w for w in beside if w in _DRIVERS)):
                 share = costs[way].wall / costs["scan"].wall
                 target = "≥ 70 %" if what in ("PostgreSQL", "MariaDB") else ""

@@ -106,6 +106,21 @@ def test_rows_of_servers_keep_null_and_nothing_apart(rows: list[tuple[str | None
     assert [*zip(*(c.to_pylist() for c in batch.columns), strict=True)] == rows
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.none() | st.binary(max_size=9), min_size=1, max_size=9), st.booleans())
+def test_bytes_of_servers_arrive_from_their_digits(cells: list[bytes | None], upper: bool) -> None:
+    digits = [None if c is None else c.hex().upper() if upper else c.hex() for c in cells]
+    text = "".join("\n" if d is None else f'"{d}"\n' for d in digits)
+    batch = parse_rows(text.encode(), [Field("a", "a", pa.binary())])
+    assert batch.column(0).to_pylist() == cells
+
+
+@pytest.mark.parametrize("digits", ["0", "0g", "0123 ", "é", "0\n", "abc"])
+def test_what_are_no_digits_is_refused(digits: str) -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        parse_rows(f'"00"\n"{digits}"\n"{digits}"\n'.encode(), [Field("a", "a", pa.binary())])
+
+
 stored = (
     st.none()
     | st.integers(-(2**63), 2**63 - 1)

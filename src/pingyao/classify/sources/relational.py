@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute, csv
 
@@ -17,6 +18,11 @@ from pingyao.classify.sources import limits
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """Bytes of text parsed at once, at least (the last row may exceed it): few enough for a CPU's cache."""
+
+_NO_DIGIT = 0xFF
+_DIGITS = np.full(256, _NO_DIGIT, np.uint8)
+_DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
+_DIGITS[np.frombuffer(b"0123456789ABCDEF", np.uint8)] = range(16)
 
 
 class Closable(Protocol):
@@ -155,6 +161,18 @@ def decoded(text: bytes | bytearray) -> str:
 
 
 def _unhexed(array: pa.Array) -> pa.Array:
-    # Arrow has no kernel for this; binary values are short (limits.BINARY_BYTES) and rare.
-    values = (None if digits is None else bytes.fromhex(digits) for digits in array.to_pylist())
-    return pa.array(values, pa.binary())
+    """Returns the bytes that hexadecimal digits stand for.
+
+    Raises:
+        pa.ArrowInvalid: they are no such digits, or an odd number of them.
+    """
+    _, places, text = array.buffers()
+    ends = np.frombuffer(places, np.int32)[array.offset : array.offset + len(array) + 1]
+    digits = np.frombuffer(text or b"", np.uint8)[ends[0] : ends[-1]]
+    halves = _DIGITS[digits]
+    ends = ends - ends[0]
+    if (halves == _NO_DIGIT).any() or (ends % 2).any():
+        raise pa.ArrowInvalid("no hexadecimal digits")
+    held = pa.py_buffer(halves[::2] << 4 | halves[1::2])
+    valid = pa.py_buffer(np.packbits(array.is_valid().to_numpy(False), bitorder="little"))
+    return pa.Array.from_buffers(pa.binary(), len(array), [valid, pa.py_buffer(ends // 2), held])
