@@ -1,23 +1,31 @@
 """JSON lines: objects flattened with dots, broken lines counted, the rest read."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from pingyao.classify.model import Column, Table
-from pingyao.classify.sources.encoding import open_text
-from pingyao.classify.sources.failures import shown
+from pingyao.classify.sources.cells import gathered
+from pingyao.classify.sources.failures import failure, shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import rest
+from pingyao.classify.sources.json_lines import DEEPEST, Cells, cut
+from pingyao.classify.sources.json_names import look_for
+from pingyao.classify.sources.limits import ROWS, bounded, rest
+from pingyao.classify.sources.lines import line_blocks
 from pingyao.kernel.errors import Invalid
 
 _PROBED_LINES = 2_000
-_BATCH_ROWS = 8_192
-_DEEPEST = 4
 _MOST_COLUMNS = 2_000
+_SHOWN_LINES = 5
+# Numbers stay as they are written: 1.50 is not 1.5.
+_DECODER = msgspec.json.Decoder(float_hook=lambda number: msgspec.Raw(number.encode()))
+# What stands for a line too long to be held: never an object.
+_TOO_LONG = b"\0"
 
 
 class JsonlSource:
@@ -42,38 +50,19 @@ class JsonlSource:
         return rest(self._all(table, limit), after)
 
     def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
-        names = [c.name for c in table.columns]
-        known = set(self._names())
-        broken: list[int] = []
-        late = 0
-        cells: list[list[str | None]] = [[] for _ in names]
-        read = 0
-        for number, row in self._rows():
-            if limit is not None and read >= limit:
-                break
-            if row is None:
-                broken.append(number)
-                continue
-            late += not row.keys() <= known
-            for i, name in enumerate(names):
-                cells[i].append(row.get(name))
-            read += 1
-            if read % _BATCH_ROWS == 0:
-                yield _batch(cells, names)
-                cells = [[] for _ in names]
-        if cells and cells[0]:
-            yield _batch(cells, names)
-        if broken or late:
-            raise self._lost(broken, late)
+        lines = _Lines([column.name for column in table.columns], self._names())
+        yield from bounded(lines.batches(self._blocks(), limit))
+        if lines.broken or lines.late:
+            raise self._lost(lines)
 
-    def _lost(self, broken: list[int], late: int) -> Invalid:
+    def _lost(self, lines: "_Lines") -> Invalid:
         parts: list[str] = []
-        if broken:
-            first = "、".join(str(n) for n in broken[:5])
-            parts.append(f"{len(broken):,} 行不是 JSON 对象，未计入（起于第 {first} 行）")
-        if late:
+        if lines.broken:
+            first = "、".join(map(str, lines.first_broken))
+            parts.append(f"{lines.broken:,} 行不是 JSON 对象，未计入（起于第 {first} 行）")
+        if lines.late:
             parts.append(
-                f"{late:,} 行含有表中没有的键，这些键未读"
+                f"{lines.late:,} 行含有表中没有的键，这些键未读"
                 f"（列取自前 {_PROBED_LINES:,} 行，至多 {_MOST_COLUMNS:,} 个）"
             )
         return Invalid(
@@ -92,36 +81,104 @@ class JsonlSource:
 
     def _names(self) -> list[str]:
         names: dict[str, None] = {}
-        for number, (_, row) in enumerate(self._rows()):
-            if row is not None and len(names) < _MOST_COLUMNS:
+        lines = (line for block in self._blocks() for line in block.splitlines())
+        filled = (line for line in lines if not _is_blank(line))
+        for line in islice(filled, _PROBED_LINES):
+            if (row := parsed(line)) is not None and len(names) < _MOST_COLUMNS:
                 names.update(dict.fromkeys(row))
-            if number >= _PROBED_LINES:
-                break
         return [*names][:_MOST_COLUMNS]
 
-    def _rows(self) -> Iterator[tuple[int, dict[str, str | None] | None]]:
-        decode = msgspec.json.Decoder().decode
-        with open_text(self._path) as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    value = decode(line)
-                except (msgspec.DecodeError, RecursionError):
-                    value = None
-                yield number, _flat(value) if isinstance(value, dict) else None
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            yield from line_blocks(self._path, _TOO_LONG)
+        except (OSError, EOFError):
+            raise failure("scan.damaged", self.name) from None
 
 
-def _batch(cells: list[list[str | None]], names: list[str]) -> pa.RecordBatch:
-    arrays = [pa.array(c, pa.string()) for c in cells]
-    return pa.RecordBatch.from_arrays(arrays, names=names)
+class _Lines:
+    """Reads lines into batches.
+
+    Attributes:
+        read: rows so far.
+        broken: lines that are no objects; they are left out.
+        first_broken: the numbers of the first of them.
+        late: lines with keys that are not known.
+    """
+
+    def __init__(self, names: list[str], known: list[str]) -> None:
+        self.read = self.broken = self.late = 0
+        self.first_broken: list[int] = []
+        self._before = 0
+        self._names = names
+        self._known = {*known}
+        self._looked_for = look_for(names, known)
+        self._columns = {name: at for at, name in enumerate(names)}
+
+    def batches(self, blocks: Iterator[bytes], limit: int | None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of blocks of whole lines, as many as the limit allows."""
+        for block in blocks:
+            text, at = np.frombuffer(block, np.uint8), 0
+            while at < len(block):
+                most = ROWS if limit is None else min(ROWS, limit - self.read)
+                if most <= 0:
+                    return
+                cells = cut(text, at, self._looked_for, most)
+                at = cells.end
+                kept = np.arange(cells.rows)
+                if len(cells.left):
+                    cells, dropped = self._parsed(block, cells)
+                    kept = np.delete(kept, dropped)
+                self.late += cells.late
+                self._before += cells.lines
+                self.read += len(kept)
+                if len(kept):
+                    yield gathered(text, cells.spare, cells.places, cells.sizes, kept, self._names)
+
+    def _parsed(self, block: bytes, cells: Cells) -> tuple[Cells, list[int]]:
+        """Parses the lines that were left; returns their cells as well, and the rows that are none."""
+        dropped: list[int] = []
+        texts: list[bytes] = []
+        place = len(block) + len(cells.spare)
+        late = cells.late
+        for row, start, end, number in cells.left.tolist():
+            line = block[start:end]
+            found = parsed(line)
+            if found is None:
+                dropped.append(row)
+                if not _is_blank(line):
+                    self.broken += 1
+                    if self.broken <= _SHOWN_LINES:
+                        self.first_broken.append(self._before + number)
+                continue
+            late += not found.keys() <= self._known
+            for name in found.keys() & self._columns.keys():
+                if (value := found[name]) is not None:
+                    cell = row * len(self._names) + self._columns[name]
+                    texts.append(value.encode())
+                    cells.places[cell], cells.sizes[cell] = place, len(texts[-1])
+                    place += len(texts[-1])
+        spare = np.frombuffer(cells.spare.tobytes() + b"".join(texts), np.uint8)
+        return cells._replace(spare=spare, late=late), dropped
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line.decode().strip()
+
+
+def parsed(line: bytes) -> dict[str, str | None] | None:
+    """Returns what a line says, one key after another; None where it is no object."""
+    try:
+        value = _DECODER.decode(line)
+        return _flat(value) if isinstance(value, dict) else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _flat(value: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str | None]:
     result: dict[str, str | None] = {}
     for key, item in value.items():
         name = f"{prefix}{key}"
-        if isinstance(item, dict) and depth < _DEEPEST:
+        if isinstance(item, dict) and depth < DEEPEST:
             result.update(_flat(cast("dict[str, Any]", item), f"{name}.", depth + 1))
         elif item is None or isinstance(item, str):
             result[name] = item
