@@ -17,9 +17,8 @@ BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 
 
 def gathered(
-    text: NDArray[np.uint8],
-    spare: NDArray[np.uint8],
-    places: NDArray[np.int32],
+    texts: list[NDArray[np.uint8]],
+    places: NDArray[np.integer],
     sizes: NDArray[np.int32],
     kept: NDArray[np.int64],
     names: list[str],
@@ -27,9 +26,8 @@ def gathered(
     """Returns rows as a batch of strings.
 
     Args:
-        text: what most cells are part of.
-        spare: what the others are part of.
-        places: row by row, where each cell begins in the text, or beyond its end in ``spare``.
+        texts: what the cells are part of, at most four.
+        places: row by row, where each cell begins, if these were one text.
         sizes: of the cells; -1 for null.
         kept: the rows to return.
         names: of the columns.
@@ -40,7 +38,8 @@ def gathered(
     nulls = np.zeros(width, np.int64)
     total = _measure(sizes, kept, width, offsets, valid, nulls)
     data = np.empty(total + WIDTH, np.uint8)
-    _gather(text, spare, places, sizes, kept, width, data)
+    first, second, third, fourth = texts + [np.empty(0, np.uint8)] * (4 - len(texts))
+    _gather(first, second, third, fourth, places, sizes, kept, width, data)
     buffer, at = pa.py_buffer(data), 0
     arrays: list[pa.Array] = []
     for column in range(width):
@@ -70,16 +69,22 @@ def _measure(sizes, kept, width, offsets, valid, nulls) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _gather(text, spare, places, sizes, kept, width, data) -> None:
+def _gather(first, second, third, fourth, places, sizes, kept, width, data) -> None:
+    two = len(first) + len(second)
+    three = two + len(third)
     to = 0
     for column in range(width):
         for at in range(len(kept)):
             cell = kept[at] * width + column
             place, size = places[cell], sizes[cell]
-            if place < len(text):
-                copy(text, place, size, data, to)
+            if place < len(first):
+                copy(first, place, size, data, to)
+            elif place < two:
+                copy(second, place - len(first), size, data, to)
+            elif place < three:
+                copy(third, place - two, size, data, to)
             else:
-                copy(spare, place - len(text), size, data, to)
+                copy(fourth, place - three, size, data, to)
             to += max(size, 0)
 
 

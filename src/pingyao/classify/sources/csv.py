@@ -65,7 +65,7 @@ class CsvSource:
         with open_bytes(self._path) as raw:
             reader = Utf8Reader(raw, layout.encoding)
             try:
-                yield from _limited(bounded(rows.batches(reader.blocks())), limit)
+                yield from limited(bounded(rows.batches(reader.blocks())), limit)
             except pa.ArrowInvalid:
                 raise self._broken("行结构不一致") from None
             except _Endless:
@@ -261,7 +261,8 @@ def distinct_names(names: list[str]) -> list[str]:
     return result
 
 
-def _limited(batches: Iterator[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:
+def limited(batches: Iterator[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Yields so many rows, all without a limit."""
     for batch in batches:
         if limit is None:
             yield batch

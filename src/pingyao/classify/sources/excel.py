@@ -1,19 +1,23 @@
 """Workbooks (.xlsx, .xls, .xlsb, .ods): every sheet a table, its header found below any title."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook
 
 from pingyao.classify.model import Column, Table, Unread
-from pingyao.classify.sources.csv import distinct_names
+from pingyao.classify.sources.csv import distinct_names, limited
 from pingyao.classify.sources.failures import failure, shown
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import rest
-from pingyao.kernel.errors import Invalid
+from pingyao.classify.sources.limits import bounded, rest
+from pingyao.classify.sources.xlsx import Unusual, Xlsx
+from pingyao.kernel.errors import Invalid, PingyaoError
 
 _BATCH_ROWS = 8_192
 _HEADER_WITHIN = 15
@@ -22,8 +26,29 @@ _LARGEST_UNPACKED = 2 * 1024**3
 _HIGHEST_RATIO = 400
 
 
+class _Layout(NamedTuple):
+    """How a sheet is laid out.
+
+    Attributes:
+        header: the names of its columns; none where it holds nothing.
+        row: the number of the header's row, from 1.
+        first: the column the header begins in, from 0.
+        rows: how many follow, by what the sheet says.
+        streamed: whether it can be read row by row.
+    """
+
+    header: list[str]
+    row: int
+    first: int
+    rows: int
+    streamed: bool
+
+
 class ExcelSource:
-    """The sheets of one workbook."""
+    """The sheets of one workbook: of an .xlsx row by row, of the other kinds held whole.
+
+    An .xlsx that is written in an unusual way is read as the others are, from where that shows.
+    """
 
     kind = "excel"
 
@@ -32,7 +57,16 @@ class ExcelSource:
         self._path = path
         refuse_bombs(path)
         try:
-            self._book = CalamineWorkbook.from_path(str(path))
+            self._xlsx = Xlsx(path)
+            self._names = self._xlsx.names
+        except Unusual:
+            self._xlsx = None
+            self._names = self._book.sheet_names
+
+    @cached_property
+    def _book(self) -> CalamineWorkbook:
+        try:
+            return CalamineWorkbook.from_path(str(self._path))
         except (CalamineError, OSError, ValueError) as error:
             if "assword" in str(error) or "ncrypt" in str(error):
                 raise failure("scan.encrypted", self.name) from None
@@ -40,44 +74,57 @@ class ExcelSource:
 
     def tables(self) -> Iterator[Table | Unread]:
         """Yields the sheets that hold anything, in the workbook's order."""
-        for name in self._book.sheet_names:
+        for name in self._names:
             try:
-                _, header, rows = self._rows(name)
-            except CalamineError:
-                error = failure("scan.damaged", f"{self.name} {name}")
+                with _told(f"{self.name} {name}"):
+                    layout = self._layout(name)
+            except PingyaoError as error:
                 yield Unread(shown(name), error.code, error.detail, error.remedy)
                 continue
-            if header:
-                columns = tuple(Column(n) for n in header)
+            if layout.header:
+                columns = tuple(map(Column, layout.header))
+                rows = layout.rows
                 yield Table(self.name, name, kind="file", columns=columns, estimated_rows=rows)
 
     def batches(
         self, table: Table, limit: int | None = None, after: int = 0
     ) -> Iterator[pa.RecordBatch]:
         """Yields the rows below the header; whole numbers as such, dates as ISO text."""
-        return rest(self._all(table, limit), after)
+        return rest(limited(bounded(self._all(table)), limit), after)
 
-    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
-        try:
-            start, header, _ = self._rows(table.name)
-            places = [header.index(column.name) for column in table.columns]
-            sheet = self._sheet(table.name)
-            held: list[list[str | None]] = []
-            for number, row in enumerate(sheet.iter_rows()):
-                if number < start or not any(cell not in ("", None) for cell in row):
-                    continue
-                if limit is not None:
-                    if limit <= 0:
-                        break
-                    limit -= 1
-                held.append([_text(row[i]) if i < len(row) else None for i in places])
-                if len(held) == _BATCH_ROWS:
-                    yield _batch(held, table)
-                    held = []
-        except CalamineError:
-            raise failure("scan.damaged", self.name) from None
+    def _all(self, table: Table) -> Iterator[pa.RecordBatch]:
+        with _told(self.name):
+            layout = self._layout(table.name)
+            names = [column.name for column in table.columns]
+            places = [layout.first + layout.header.index(name) for name in names]
+            row = layout.row
+            if self._xlsx and layout.streamed:
+                try:
+                    for numbers, cells in self._xlsx.rows(table.name, places, row):
+                        yield cells.rename_columns(names)
+                        row = int(numbers[-1])
+                    return
+                except Unusual:
+                    pass
+            yield from self._whole(table.name, names, places, row)
+
+    def _whole(
+        self, name: str, names: list[str], places: list[int], after: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields the rows below one, of a sheet that is held whole."""
+        sheet = self._book.get_sheet_by_name(name)
+        first = sheet.start[1] if sheet.start else 0
+        held: list[list[str | None]] = []
+        for number, row in enumerate(sheet.iter_rows(), 1):
+            if number <= after or not any(cell not in ("", None) for cell in row):
+                continue
+            own = [place - first for place in places]
+            held.append([_text(row[i]) if 0 <= i < len(row) else None for i in own])
+            if len(held) == _BATCH_ROWS:
+                yield _batch(held, names)
+                held = []
         if held:
-            yield _batch(held, table)
+            yield _batch(held, names)
 
     def fingerprint(self, table: Table) -> str | None:
         """Returns the fingerprint of the file, which all its tables share."""
@@ -86,28 +133,52 @@ class ExcelSource:
 
     def close(self) -> None:
         """Closes the workbook."""
-        self._book.close()
+        if self._xlsx:
+            self._xlsx.close()
+        if "_book" in self.__dict__:
+            self._book.close()
 
-    def _sheet(self, name: str) -> CalamineSheet:
-        return self._book.get_sheet_by_name(name)
-
-    def _rows(self, name: str) -> tuple[int, list[str], int]:
-        """Returns the first data row, the header and the number of rows of a sheet."""
-        sheet = self._sheet(name)
-        top: list[list[str]] = []
+    def _layout(self, name: str) -> _Layout:
+        if self._xlsx:
+            try:
+                top = self._xlsx.top(name, _HEADER_WITHIN)
+                return _laid_out(top.rows, top.first, top.last, streamed=True)
+            except Unusual:
+                pass
+        sheet = self._book.get_sheet_by_name(name)
+        rows: list[list[str]] = []
         for row in sheet.iter_rows():
-            top.append([_text(cell) or "" for cell in row])
-            if len(top) == _HEADER_WITHIN:
+            rows.append([_text(cell) or "" for cell in row])
+            if len(rows) == _HEADER_WITHIN:
                 break
-        filled = [sum(bool(c.strip()) for c in row) for row in top]
-        if not any(filled):
-            return 0, [], 0
-        # Titles and notes above a table fill a cell or two; the header is the first wide row.
-        at = next(i for i, n in enumerate(filled) if n >= 0.6 * max(filled))
-        header = [cell.strip().replace("\n", "") for cell in top[at]]
-        while header and not header[-1]:
-            header.pop()
-        return at + 1, distinct_names(header), max(0, sheet.height - at - 1)
+        layout = _laid_out(rows, 0, sheet.total_height, streamed=False)
+        return layout._replace(first=sheet.start[1] if sheet.start else 0)
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    try:
+        yield
+    except CalamineError:
+        raise failure("scan.damaged", what) from None
+    except BaseException as error:
+        # What the library panics at, such as a date beyond all years, comes as no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise failure("scan.damaged", what) from None
+
+
+def _laid_out(top: list[list[str]], first: int, last: int, *, streamed: bool) -> _Layout:
+    """Finds the header of a sheet by its first rows."""
+    filled = [sum(bool(cell.strip()) for cell in row) for row in top]
+    if not any(filled):
+        return _Layout([], 0, 0, 0, streamed)
+    # Titles and notes above a table fill a cell or two; the header is the first wide row.
+    at = next(i for i, n in enumerate(filled) if n >= 0.6 * max(filled))
+    header = [cell.strip().replace("\n", "") for cell in top[at]][first:]
+    while header and not header[-1]:
+        header.pop()
+    return _Layout(distinct_names(header), at + 1, first, max(0, last - at - 1), streamed)
 
 
 def _text(cell: object) -> str | None:
@@ -124,9 +195,9 @@ def _text(cell: object) -> str | None:
     return str(cell)
 
 
-def _batch(rows: list[list[str | None]], table: Table) -> pa.RecordBatch:
+def _batch(rows: list[list[str | None]], names: list[str]) -> pa.RecordBatch:
     arrays = [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in table.columns])
+    return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
 def refuse_bombs(path: Path) -> None:

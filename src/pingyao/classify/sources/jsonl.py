@@ -132,7 +132,9 @@ class _Lines:
                 self._before += cells.lines
                 self.read += len(kept)
                 if len(kept):
-                    yield gathered(text, cells.spare, cells.places, cells.sizes, kept, self._names)
+                    yield gathered(
+                        [text, cells.spare], cells.places, cells.sizes, kept, self._names
+                    )
 
     def _parsed(self, block: bytes, cells: Cells) -> tuple[Cells, list[int]]:
         """Parses the lines that were left; returns their cells as well, and the rows that are none."""
