@@ -1,6 +1,7 @@
 """How fast rows come in: each reader drained, scanned with, and beside the driver's own ways."""
 
 import contextlib
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+import msgspec
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pymysql
+import xlsxwriter
 from pyarrow import csv
+from python_calamine import CalamineWorkbook
 
 from benchmarks import servers, table
 from benchmarks.rows import Row
@@ -144,6 +148,26 @@ def _arrow_parquet(path: Path) -> int:
     return sum(batch.num_rows for batch in pq.ParquetFile(path).iter_batches(65_536))
 
 
+def _msgspec(path: Path) -> int:
+    decode = msgspec.json.Decoder().decode
+    with path.open("rb") as lines:
+        return sum(isinstance(decode(line), dict) for line in lines)
+
+
+def _calamine(path: Path) -> int:
+    sheet = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0)
+    return sum(1 for _ in sheet.iter_rows()) - 1
+
+
+def _write_workbook(path: Path, batches: list[pa.RecordBatch]) -> None:
+    with xlsxwriter.Workbook(path, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet("customers")
+        sheet.write_row(0, 0, list(table.COLUMNS))
+        cells = (zip(*(c.to_pylist() for c in b.columns), strict=True) for b in batches)
+        for number, row in enumerate(itertools.chain.from_iterable(cells), 1):
+            sheet.write_row(number, 0, row)
+
+
 def write_files(folder: Path, rows: int) -> None:
     """Writes the table in every form of file."""
     table.write_parquet(folder / "t.parquet", rows)
@@ -162,6 +186,11 @@ def write_files(folder: Path, rows: int) -> None:
             db.executemany(f"INSERT INTO customers VALUES ({marks})", zip(*cells, strict=True))  # noqa: S608 - our own table
     db.commit()
     db.close()
+    batches = table.batches(rows, chunk=_CHUNK)
+    with open(folder / "t.jsonl", "wb") as lines:
+        encode = msgspec.json.Encoder().encode_lines
+        lines.writelines(encode(batch.to_pylist()) for batch in batches)
+    _write_workbook(folder / "t.xlsx", batches)
     with duckdb.connect(str(folder / "t.duckdb")) as made:
         made.execute(f"CREATE TABLE customers AS FROM '{folder / 't.parquet'}'")
 
@@ -206,6 +235,8 @@ def _cases(
         "t.duckdb": {},
         "t.csv": {"pyarrow.csv": lambda: _arrow_csv(folder / "t.csv")},
         "t-gb18030.csv": {},
+        "t.jsonl": {"msgspec": lambda: _msgspec(folder / "t.jsonl")},
+        "t.xlsx": {"python-calamine": lambda: _calamine(folder / "t.xlsx")},
         "t.parquet": {"pyarrow.parquet": lambda: _arrow_parquet(folder / "t.parquet")},
     }
     for name, beside in others.items():
