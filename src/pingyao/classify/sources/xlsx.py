@@ -190,7 +190,8 @@ class Xlsx:
                     end = rest.find(closing)
                     cut = end if end >= 0 else rest.rfind(unit) + len(unit)
                     if end >= 0 or cut >= len(unit):
-                        if not is_utf8(rest[:cut]):
+                        # A zero, which no XML holds, would pass for the end.
+                        if not is_utf8(rest[:cut]) or 0 in rest[:cut]:
                             raise Unusual
                         yield rest[:cut]
                         rest = rest[cut:]
