@@ -278,6 +278,8 @@ def test_sheets_written_by_other_programs(tmp_path: Path, rows: str, strings: st
         (row('<c r="A2" t="s"><v>0</v></c>'), "<si><t>x</si>"),
         ("<c><v>1</v></c>", ""),
         ("<row", ""),
+        ("\0" + row('<c r="A2"><v>1</v></c>'), ""),
+        (row('<c r="A2" t="s"><v>0</v></c>'), "\0<si><t>x</t></si>"),
     ],
 )
 def test_what_is_unusual_is_left_to_the_library(

@@ -6,10 +6,10 @@
 import numpy as np
 import pyarrow as pa
 from llvmlite import ir
-from numba import njit, types
+from numba import njit
 from numpy.typing import NDArray
 
-from pingyao.platform.lanes import intrinsic
+from pingyao.classify.sources.copying import copy as copied
 
 WIDTH = 32
 """Bytes that are taken at once."""
@@ -37,7 +37,7 @@ def gathered(
     valid = np.zeros((width, -(-rows // 8)), np.uint8)
     nulls = np.zeros(width, np.int64)
     total = _measure(sizes, kept, width, offsets, valid, nulls)
-    data = np.empty(total + WIDTH, np.uint8)
+    data = np.empty(total, np.uint8)
     first, second, third, fourth = texts + [np.empty(0, np.uint8)] * (4 - len(texts))
     _gather(first, second, third, fourth, places, sizes, kept, width, data)
     buffer, at = pa.py_buffer(data), 0
@@ -88,25 +88,28 @@ def _gather(first, second, third, fourth, places, sizes, kept, width, data) -> N
             to += max(size, 0)
 
 
-@intrinsic
-def _move(_, source, to):
-    """Copies so many bytes as a vector holds from one address to another."""
-
-    def codegen(context, builder, signature, args):
-        whence, whither = (builder.inttoptr(each, BYTES.as_pointer()) for each in args)
-        builder.store(builder.load(whence, align=1), whither, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+@njit(cache=True, nogil=True)
+def copy(text, place, size, data, to) -> None:
+    """Copies a cell; both ends must be within bounds."""
+    copied(data.ctypes.data + to, text.ctypes.data + place, max(size, 0))
 
 
 @njit(cache=True, nogil=True)
-def copy(text, place, size, data, to) -> None:
-    """Copies a cell, and beyond it what the next one will overwrite: there must be room."""
-    if place + size + WIDTH <= len(text):
-        source, target = text.ctypes.data + place, data.ctypes.data + to
-        for i in range(0, size, WIDTH):
-            _move(source + i, target + i)
+def utf8(point, out, to) -> int:
+    """Writes a character; returns where the next one goes."""
+    if point < 0x80:
+        out[to] = point
+        return to + 1
+    if point < 0x800:
+        out[to] = 0xC0 | point >> 6
+    elif point < 0x10000:
+        out[to] = 0xE0 | point >> 12
+        to += 1
+        out[to] = 0x80 | point >> 6 & 0x3F
     else:
-        for i in range(size):
-            data[to + i] = text[place + i]
+        out[to] = 0xF0 | point >> 18
+        out[to + 1] = 0x80 | point >> 12 & 0x3F
+        to += 2
+        out[to] = 0x80 | point >> 6 & 0x3F
+    out[to + 1] = 0x80 | point & 0x3F
+    return to + 2

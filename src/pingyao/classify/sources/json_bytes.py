@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 
-from pingyao.classify.sources.cells import BYTES, WIDTH
+from pingyao.classify.sources.cells import BYTES, WIDTH, utf8
 from pingyao.classify.sources.json_names import hashed
 from pingyao.platform.lanes import first_one, intrinsic
 
@@ -106,7 +106,7 @@ def unescape(text, at, end, out, to, again) -> int:
         if again and (point < SPACE or point in (QUOTE, BACKSLASH)):
             to = _escape(point, out, to)
         else:
-            to = _utf8(point, out, to)
+            to = utf8(point, out, to)
     return to
 
 
@@ -125,26 +125,6 @@ def _four(text, at, end) -> int:
         else:
             return -1
     return value
-
-
-@njit(cache=True, nogil=True)
-def _utf8(point, out, to) -> int:
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to] = 0xC0 | point >> 6
-    elif point < 0x10000:
-        out[to] = 0xE0 | point >> 12
-        to += 1
-        out[to] = 0x80 | point >> 6 & 0x3F
-    else:
-        out[to] = 0xF0 | point >> 18
-        out[to + 1] = 0x80 | point >> 12 & 0x3F
-        to += 2
-        out[to] = 0x80 | point >> 6 & 0x3F
-    out[to + 1] = 0x80 | point & 0x3F
-    return to + 2
 
 
 @njit(cache=True, nogil=True)

@@ -5,8 +5,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from math import floor
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -21,23 +19,17 @@ from pingyao.classify.sources.encoding import LONGEST_LINE
 from pingyao.classify.sources.limits import BYTES
 from pingyao.classify.sources.xlsx_bytes import (
     CONSTANTS,
-    DATE,
-    DURATION,
     MOST_COLUMNS,
-    NUMBER,
     SLACK,
     cut_rows,
     cut_strings,
 )
+from pingyao.classify.sources.xlsx_numbers import MAIN, Unusual, kinds_of, said
 
-_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _BLOCK = 2 * 1024 * 1024
 _LARGEST_PART = 16 * 1024 * 1024
 _MOST_CELLS = 1 << 20
-_BUILT_IN = {**dict.fromkeys([*range(14, 23), 45, 47], DATE), 46: DURATION}
-_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet knows no time zones
-_DAY = 86_400_000.0
 _CHART = "chart"
 _SHEET = (re.compile(rb"<sheetData\s*(/?)>"), b"</row>", b"</sheetData>")
 _STRINGS = (re.compile(rb"<sst\b[^<>]*?(/?)>"), b"</si>", b"</sst>")
@@ -46,10 +38,6 @@ _UNREADABLE = (
     *(OSError, KeyError, ValueError, RuntimeError, EOFError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error),
 )
-
-
-class Unusual(Exception):
-    """Something is written in a way that is not read here."""
 
 
 class Rows(NamedTuple):
@@ -78,7 +66,7 @@ class Xlsx:
         try:
             self._archive = zipfile.ZipFile(path)
             self._parts, self._strings, styles = self._found()
-            self._kinds = _kinds(self._xml(styles)) if styles else np.zeros(0, np.uint8)
+            self._kinds = kinds_of(self._xml(styles)) if styles else np.zeros(0, np.uint8)
         except _UNREADABLE as error:
             raise Unusual from error
         self._shared: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
@@ -225,11 +213,11 @@ class Xlsx:
             kind = each.attrib["Type"].removeprefix(_OFFICE)
             parts[each.attrib["Id"]] = kind, posixpath.join("/xl", each.attrib["Target"])[1:]
         book = self._xml("xl/workbook.xml")
-        facts = book.find(f"{_MAIN}workbookPr")
+        facts = book.find(f"{MAIN}workbookPr")
         if facts is not None and facts.get("date1904", "0") not in ("0", "false"):
             raise ValueError("date1904")
         sheets: dict[str, str] = {}
-        for each in book.iterfind(f"{_MAIN}sheets/{_MAIN}sheet"):
+        for each in book.iterfind(f"{MAIN}sheets/{MAIN}sheet"):
             kind, part = parts[each.attrib[f"{{{_OFFICE}}}id"]]
             sheets[each.attrib["name"]] = {"/worksheet": part, "/chartsheet": _CHART}.get(kind, "")
         of_kind = dict(parts.values())
@@ -277,91 +265,6 @@ def _batch(cut: _Cut, names: list[str]) -> pa.RecordBatch:
         sizes[cells] = np.diff(ends)
         texts = [*texts, np.frombuffer(data, np.uint8)]
     return gathered(texts, places, sizes, np.arange(len(cut.numbers)), names)
-
-
-def said(numbers: pa.StringArray, kinds: NDArray[np.int64]) -> pa.StringArray:
-    """Returns numbers as a person would read them: whole ones as such, dates as ISO text.
-
-    Args:
-        numbers: as they are written, perhaps with seventeen digits.
-        kinds: what the style of each makes of it.
-
-    Raises:
-        Unusual: one is no number.
-    """
-    try:
-        values = numbers.cast(pa.float64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise Unusual from error
-    plain = kinds == NUMBER
-    with np.errstate(invalid="ignore"):
-        whole = plain & (np.floor(values) == values) & (np.abs(values) < 2**53)
-        common = plain & ~whole & (np.abs(values) >= 1e-4) & (np.abs(values) < 1e15)
-    other = ~whole & ~common
-    # Few are different: days, and numbers of extreme size.
-    pairs = np.stack([values[other].view(np.int64), kinds[other]], 1)
-    distinct, which = np.unique(pairs, axis=0, return_inverse=True)
-    words = [
-        _worded(value, kind)
-        for value, kind in zip(
-            distinct[:, 0].copy().view(np.float64).tolist(), distinct[:, 1], strict=True
-        )
-    ]
-    told = pa.concat_arrays(
-        [
-            pa.array(values[whole].astype(np.int64)).cast(pa.string()),
-            pa.array(values[common]).cast(pa.string()),
-            pa.array(words, pa.string()).take(pa.array(which.reshape(-1))),
-        ]
-    )
-    order = np.concatenate([np.flatnonzero(each) for each in (whole, common, other)])
-    return told.take(pa.array(np.argsort(order)))
-
-
-def _worded(value: float, kind: int) -> str:
-    days = value if value >= 60 or kind != DATE else value + 1
-    try:
-        # Half a millisecond is rounded away from nothing.
-        passed = timedelta(milliseconds=floor(abs(days) * _DAY + 0.5) * (1 if days >= 0 else -1))
-        if kind == DURATION:
-            return str(passed)
-        if kind == DATE:
-            moment = _EPOCH + passed
-            clock = moment.time()
-            if value < 1:
-                return clock.isoformat()
-            return (
-                moment.isoformat(" ") if clock != datetime.min.time() else moment.date().isoformat()
-            )
-    except (OverflowError, ValueError):
-        pass
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
-
-
-def _kinds(styles: ElementTree.Element) -> NDArray[np.uint8]:
-    """Returns what every style makes of a number."""
-    own = {
-        each.attrib["numFmtId"]: _kind(each.attrib["formatCode"])
-        for each in styles.iterfind(f"{_MAIN}numFmts/{_MAIN}numFmt")
-    }
-    ids = [each.get("numFmtId", "0") for each in styles.iterfind(f"{_MAIN}cellXfs/{_MAIN}xf")]
-    return np.array([own.get(i, _BUILT_IN.get(int(i), NUMBER)) for i in ids], np.uint8)
-
-
-_QUOTED = re.compile(r'"[^"]*"?|[\\_].?')
-_ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.I)
-_BRACKETS = re.compile(r"\[[^\]]*\]?")
-_HALF_DAY = re.compile(r"a[^;]*?[pm/]|[dmhys]", re.I)
-
-
-def _kind(code: str) -> int:
-    """Returns what a number format makes of a number, by the first of its sections."""
-    code = _QUOTED.sub("", code).partition(";")[0]
-    if (elapsed := _ELAPSED.search(code)) and not _HALF_DAY.search(
-        _BRACKETS.sub("", code[: elapsed.start()])
-    ):
-        return DURATION
-    return DATE if _HALF_DAY.search(_BRACKETS.sub("", code)) else NUMBER
 
 
 def _column(letters: str) -> int:
