@@ -183,8 +183,11 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextmanager
-def mariadb() -> Iterator[Server]:
+def mariadb(*options: str) -> Iterator[Server]:
     """Starts MariaDB with password authentication.
+
+    Args:
+        options: of the server, besides its own.
 
     Raises:
         Absent: when MariaDB is not installed.
@@ -197,7 +200,7 @@ def mariadb() -> Iterator[Server]:
     with _home("pingyao-my-") as home:
         data = home / "data"
         common = ["--no-defaults", f"--datadir={data}", "--innodb-buffer-pool-size=64M"]
-        common += ["--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0"]
+        common += ["--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0", *options]
         _prepare(
             home,
             *(*prefix, install, *common),

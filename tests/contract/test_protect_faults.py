@@ -166,6 +166,38 @@ def test_killed_at_any_moment_mariadb(
         run_mariadb("mysql", *(f"drop database {n}" for n in made))
 
 
+@pytest.mark.parametrize("when", ["before", "at"])
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_connection_lost_at_the_release(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, when: str
+) -> None:
+    """Who cannot know whether the tables were moved does not say that they were not."""
+    database = request.getfixturevalue(f"{kind}_database")
+    end: Callable[..., None] = request.getfixturevalue(f"run_{kind}")
+    sink = open_sink(request.getfixturevalue(f"{kind}_server").url(database), "parquet")
+    sink.write(ONE, ROWS.schema, batches())
+    sink.staged()
+    db = sink._db  # type: ignore[attr-defined]
+    where = ("postgres", f"select pg_terminate_backend({db.info.backend_pid}, 5000)") if kind == "postgresql" else ("mysql", f"kill {db.thread_id()}")  # fmt: skip
+    if when == "before":
+        end(*where)
+    else:
+        last, ends = (db, "commit") if kind == "postgresql" else (sink, "_run")
+        going = getattr(last, ends)
+
+        def lost(*words: object) -> object:
+            end(*where)
+            return going(*words)
+
+        monkeypatch.setattr(last, ends, lost)
+    with pytest.raises(PingyaoError) as failure:
+        sink.commit()
+    sink.discard()
+    assert failure.value.code == ("protect.write_failed" if when == "before" else "protect.unconfirmed")  # fmt: skip
+    assert ("目标未作任何改动" in failure.value.remedy) == (when == "before")
+    assert failure.value.retriable == (when == "before")
+
+
 def test_what_another_run_is_at_is_left_alone(tmp_path: Path) -> None:
     working = open_sink(str(tmp_path / "a.parquet"), "parquet")
     working.write(ONE, ROWS.schema, batches())

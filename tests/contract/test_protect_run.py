@@ -20,7 +20,14 @@ from pingyao.app.protection import Rescan, SourceReading, content, inventory_of,
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.classify.service import scan
 from pingyao.classify.sources.open import open_source
-from pingyao.kernel.errors import Conflict, IntegrityBroken, PingyaoError, Unavailable
+from pingyao.kernel.errors import (
+    Conflict,
+    IntegrityBroken,
+    Invalid,
+    NotPermitted,
+    PingyaoError,
+    Unavailable,
+)
 from pingyao.platform.crypto.keys import Key, KeyInfo
 from pingyao.platform.db import open_engine
 from pingyao.platform.outbox import waiting
@@ -500,8 +507,38 @@ def test_a_release_that_fails_leaves_no_evidence_of_one(
     made = job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=take)  # fmt: skip
     with pytest.raises(Conflict):
         run(made)
-    assert kept(records) == ([], [])
+    assert kept(records) == (["protect.run.failed"], ["protect.run.failed"])
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (Unavailable("x.gone", "…", "…"), "x.gone"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (MemoryError(), "MemoryError"),
+        (NotPermitted("x.no", "…", "…"), None),
+        (Invalid("x.odd", "…", "…"), None),
+    ],
+)
+def test_a_fault_leaves_evidence_and_a_mistake_none(
+    bank: Path,
+    plans: dict[Purpose, Plan],
+    rules: Policy,
+    tmp_path: Path,
+    records: sa.Engine,
+    error: BaseException,
+    failure: str | None,
+) -> None:
+    def fall() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=fall))  # fmt: skip
+    with records.connect() as db:
+        events = [msgspec.json.decode(w.event) for w in waiting(db, 10_000)]
+    assert [e["body"]["failure"] for e in events] == ([failure] if failure else [])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])

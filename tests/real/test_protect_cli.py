@@ -26,6 +26,7 @@ from pingyao.platform.crypto import derive
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.db import open_engine
 from pingyao.protect.formats.plan_json import read_plan, write_plan
+from pingyao.protect.model import Content
 from pingyao.protect.records import runs
 from pingyao.protect.service import choose, digest
 from pingyao.protect.sinks.files import sha256_of
@@ -142,6 +143,39 @@ def test_a_table_of_a_database_is_verified(
     assert changed.code == 5
     assert "不是所存证的那一份" in changed.err
     assert pingyao(*verify[:-1], "nowhere").code == 4
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_what_is_restored_into_a_database_is_verified(
+    work: Path,
+    tested: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    database = request.getfixturevalue(f"{kind}_database")
+    url = request.getfixturevalue(f"{kind}_server").url(database)
+    file = next(tested.rglob("ecif_indv_base.parquet"))
+    restore = (*("protect", "restore", file, url, "--reason", "协查 2026-18"),
+               *("--record", work / "tested-record" / "record.json"))  # fmt: skip
+    verify = ("verify", url, "--table", "ecif_indv_base")
+    with monkeypatch.context() as patch:
+        patch.setattr("pingyao.app.protect.restoring.witness", lambda staged: {
+            home: Content(0, "00", "00") for home in staged.tables.values()
+        })  # fmt: skip
+        fewer = pingyao(*restore)
+    assert fewer.code == 3
+    assert "protect.rows_differ" in fewer.err
+    assert pingyao(*verify).code == 4
+    done = pingyao(*restore)
+    assert done.code == 0, done.err
+    done = pingyao(*verify)
+    assert done.code == 0, done.err
+    assert "ecif_indv_base 就是存证的那一份" in done.out
+    last = "where cust_no = (select max(cust_no) from ecif_indv_base)"
+    one = f"delete from ecif_indv_base {last}" if kind == "postgresql" else "delete from ecif_indv_base limit 1"  # fmt: skip
+    request.getfixturevalue(f"run_{kind}")(database, one)
+    assert pingyao(*verify).code == 5
 
 
 def test_what_was_encrypted_is_restored_with_a_reason(

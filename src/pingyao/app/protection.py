@@ -158,15 +158,32 @@ class _Renamed:
         self._source.close()
 
 
+def witness(staged: Staged) -> dict[tuple[str, str], Content]:
+    """Reads the tables of a database that were just written, and returns the digests of their rows."""
+    if staged.files:
+        return {}
+    with closing(_open_target(staged.address)) as source:
+        return {
+            home: _digest(source.batches(table))
+            for table in source.tables()
+            if not isinstance(table, Unread)
+            and (home := staged.tables.get((table.schema, table.name)))
+        }
+
+
 def content(spec: str, table: str) -> tuple[Asset, Content]:
     """Reads a table of a source whole and returns it with the digest of its rows."""
     with closing(open_source(spec)) as source:
         reading = SourceReading(source)
         asset = pick(reading, table, ())
-        rows = Digest()
-        for batch in reading.batches(asset):
-            rows.add(batch)
-        return asset, rows.done()
+        return asset, _digest(reading.batches(asset))
+
+
+def _digest(batches: Iterator[pa.RecordBatch]) -> Content:
+    rows = Digest()
+    for batch in batches:
+        rows.add(batch)
+    return rows.done()
 
 
 def _open_target(address: str) -> Source:

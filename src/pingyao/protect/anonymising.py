@@ -9,7 +9,15 @@ from pingyao.kernel.errors import Invalid
 from pingyao.protect.model import Asset, Place, Release
 from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Scanner, Sink
-from pingyao.protect.releasing import UNGRADED, Terms, asked, drafted, event_of, release
+from pingyao.protect.releasing import (
+    UNGRADED,
+    Terms,
+    asked,
+    drafted,
+    event_of,
+    release,
+    whole_or_nothing,
+)
 from pingyao.protect.rules.anonymity import Anonymity, Coded, Risk, coded, measure, risk
 from pingyao.protect.rules.mondrian import generalised, loss, partition
 from pingyao.protect.rules.private import Answer, Question, answer
@@ -72,7 +80,7 @@ def anonymise(
         Invalid: the table as a whole does not have what is asked of each class.
         Withheld: the purpose forbids a column that was to be kept.
     """
-    try:
+    with whole_or_nothing(sink, terms, "anonymise"):
         asset, columns = _read(reading, table, wanted)
         quasi, sensitive = _coded(columns, wanted)
         order, ends = partition(quasi, wanted.k, sensitive, wanted.l, wanted.t)
@@ -95,9 +103,6 @@ def anonymise(
         }
         done = {Place(asset.schema, asset.name, n): "bin" for n in wanted.quasi}
         return Outcome(before, after, lost, release(terms, scanner, "anonymise", sink, done, facts))
-    except BaseException:
-        sink.discard()
-        raise
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:

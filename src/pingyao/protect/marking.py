@@ -11,7 +11,7 @@ from pingyao.kernel.errors import Invalid, Unsupported
 from pingyao.protect.model import Place, Release
 from pingyao.protect.picking import pick
 from pingyao.protect.ports import Reading, Scanner, Sink
-from pingyao.protect.releasing import Terms, release
+from pingyao.protect.releasing import Terms, release, whole_or_nothing
 from pingyao.protect.rules.watermark import (
     Marks,
     Match,
@@ -65,7 +65,7 @@ def mark(
         Unsupported: a column holds no numbers.
         Withheld: something in it the purpose forbids.
     """
-    try:
+    with whole_or_nothing(sink, terms, "watermark"):
         asset = pick(reading, table, marking.names)
         batches = reading.batches(asset)
         first = next(batches, None)
@@ -82,9 +82,6 @@ def mark(
         sink.write(asset, first.schema, marked())
         facts: dict[str, object] = {"recipient": recipient, "columns": list(marking.columns)}
         return release(terms, scanner, "watermark", sink, protected, facts)
-    except BaseException:
-        sink.discard()
-        raise
 
 
 def _marked(

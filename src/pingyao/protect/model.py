@@ -318,6 +318,7 @@ class Release(msgspec.Struct, frozen=True):
         facts: of the act, of plain JSON types; never a data value.
         residuals: where there are any, nothing was released.
         approval, asked_by: as of `Record`.
+        failure: code of what stopped it, where a fault did and nothing was released.
     """
 
     act: str
@@ -333,3 +334,4 @@ class Release(msgspec.Struct, frozen=True):
     facts: dict[str, object]
     approval: str = ""
     asked_by: tuple[str, ...] = ()
+    failure: str = ""

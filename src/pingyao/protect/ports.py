@@ -7,7 +7,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.protect.model import Asset, Inventory, Staged, Suite, Use
+from pingyao.protect.model import Asset, Content, Inventory, Staged, Suite, Use
 
 BINARY_READ = 4096
 """Bytes of a binary value that a source gives at most: what may be longer is not whole."""
@@ -105,6 +105,17 @@ class Scanner(Protocol):
 
         Tables and columns are judged, and named, under the names and comments they have in the
         source: what the scan says differs from before only by what the cells hold.
+        """
+        ...
+
+
+class Witness(Protocol):
+    """Reads what was written once more, to know it again."""
+
+    def __call__(self, staged: Staged) -> Mapping[tuple[str, str], Content]:
+        """Returns the digests of the rows of its tables, by their schema and name in the source.
+
+        What is a file is known by its own digest and not among them.
         """
         ...
 

@@ -1,17 +1,25 @@
 """What every use case that lets data out has in common: approval, the proof before, and the evidence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
 import msgspec
 
-from pingyao.kernel.errors import Conflict, Invalid, NotPermitted
+from pingyao.kernel.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    PingyaoError,
+    Unsupported,
+)
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.protect.model import (
+    Content,
     Field,
-    Inventory,
     Made,
     Place,
     Purpose,
@@ -26,6 +34,7 @@ from pingyao.protect.rules.regrade import remaining
 
 UNGRADED = Field(Place("", "", ""), "other", 5, 0)
 """Stands for data that nobody graded: it counts as of the highest level."""
+_DECLINED = (Invalid, NotFound, NotPermitted, Unsupported)
 _KINDS = {
     "seal": "protect.file.sealed",
     "mask": "protect.document.masked",
@@ -61,6 +70,31 @@ class Withheld(NotPermitted):
             f"结果中仍有 {len(residuals)} 处不允许的内容，未予放行。{listed}{more}",
             "目标未作任何改动；" + remedy,
         )
+
+
+@contextmanager
+def whole_or_nothing(target: Target, terms: Terms, act: str) -> Generator[None]:
+    """Leaves a target as it was where what is done inside fails, with evidence of a fault.
+
+    What may not be, or cannot be meant, is told to who asked for it; what a proof found has evidence
+    of its own.
+    """
+    try:
+        yield
+    except BaseException as error:
+        target.discard()
+        if not isinstance(error, _DECLINED):
+            # The fault may be of the database that would hold its evidence: it is told all the same.
+            with suppress(PingyaoError):
+                _failed(target, terms, act, error)
+        raise
+
+
+def _failed(target: Target, terms: Terms, act: str, error: BaseException) -> None:
+    code = error.code if isinstance(error, PingyaoError) else type(error).__name__
+    done = msgspec.structs.replace(drafted(terms, act, target.name, {}), failure=code)
+    with terms.book(event_of(done), msgspec.json.encode(done)):
+        pass
 
 
 def asked(
@@ -113,18 +147,18 @@ def release(
             pass
         raise Withheld(found, "请先以 protect run 处理这些列，或不提供它们")
     fields = [f for a in seen.assets for f in a.fields]
-    return let_out(terms, act, sink, witnessed(staged, seen), fields, facts)
+    return let_out(terms, act, sink, witnessed(staged, seen.contents), fields, facts)
 
 
-def witnessed(staged: Staged, seen: Inventory) -> Staged:
-    """Returns what is staged with the digests of the rows that were scanned, where it is no file.
+def witnessed(staged: Staged, contents: Mapping[tuple[str, str], Content]) -> Staged:
+    """Returns what is staged with the digests of the rows that were read again, where it is no file.
 
     Raises:
-        Conflict: the scan found more or fewer rows than were written.
+        Conflict: there were more or fewer rows than were written.
     """
     made: list[Made] = []
     for each in staged.made:
-        content = seen.contents.get((each.schema, each.table))
+        content = contents.get((each.schema, each.table))
         if content is None:
             made.append(each)
             continue
@@ -194,8 +228,11 @@ def event_of(done: Release) -> EvidenceEvent:
         "residuals": len(done.residuals),
         **done.facts,
     }
-    how = "refused" if done.residuals else "completed"
-    kind = _KINDS.get(done.act, f"protect.{done.act}.{how}")
+    kind = _KINDS.get(done.act, f"protect.{done.act}.completed")
+    if done.failure:
+        kind, body["failure"] = f"protect.{done.act}.failed", done.failure
+    elif done.residuals:
+        kind = f"protect.{done.act}.refused"
     return EvidenceEvent(kind, done.target, done.actor, done.at, body)
 
 

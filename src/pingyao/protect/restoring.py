@@ -8,8 +8,8 @@ import pyarrow as pa
 from pingyao.kernel.errors import Conflict, Invalid, NotFound
 from pingyao.protect.model import Done, Field, Record, Release, Use
 from pingyao.protect.picking import pick
-from pingyao.protect.ports import Book, Keys, Reading, Sink, Vault
-from pingyao.protect.releasing import Terms, asked, let_out
+from pingyao.protect.ports import Book, Keys, Reading, Sink, Vault, Witness
+from pingyao.protect.releasing import Terms, asked, let_out, whole_or_nothing, witnessed
 from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import Policy
 from pingyao.protect.rules.techniques import REVERSIBLE, Cell
@@ -24,6 +24,7 @@ class Restoring(msgspec.Struct, frozen=True):
         origin: its name when it was protected; empty when it still has it.
         columns: to be restored; empty for all that can be.
         vault: opens a token vault by name.
+        witness: reads tables of a database that were written once more.
         use: the approval to restore under, where there is one.
     """
 
@@ -38,6 +39,7 @@ class Restoring(msgspec.Struct, frozen=True):
     keys: Keys
     vault: Callable[[str], Vault]
     book: Book
+    witness: Witness
     use: Use | None = None
 
 
@@ -53,7 +55,8 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         NotFound: there is no such table or column, or tokens are of another vault.
         NotPermitted: what it was protected for takes an approval, and there is none that covers it.
     """
-    try:
+    terms = Terms(job.source, job.record.purpose, job.policy, job.book, job.actor, job.use)
+    with whole_or_nothing(sink, terms, "restore"):
         if not job.reason.strip():
             raise Invalid("protect.no_reason", "还原须写明理由", "请以 --reason 写明用途与依据")
         keyed = _confirmed(job.keys, job.record)
@@ -63,7 +66,6 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         fields = [
             Field(d.place, "other", d.level_before, d.personal_before) for d in wanted.values()
         ]
-        terms = Terms(job.source, job.record.purpose, job.policy, job.book, job.actor, job.use)
         asked(terms.policy, terms.purpose, fields, terms.use)
         batches = reading.batches(asset)
         first = next(batches, None)
@@ -101,10 +103,9 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
             "key": f"{job.keys.name}@{job.keys.version}",
             "not_restored": sum(lost.values()),
         }
-        release = let_out(terms, "restore", sink, sink.staged(), fields, facts)
-    except BaseException:
-        sink.discard()
-        raise
+        staged = sink.staged()
+        staged = witnessed(staged, job.witness(staged))
+        release = let_out(terms, "restore", sink, staged, fields, facts)
     return release, lost
 
 

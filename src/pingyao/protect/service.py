@@ -28,7 +28,15 @@ from pingyao.protect.model import (
     Use,
 )
 from pingyao.protect.ports import Book, Keys, Progress, Reading, Scanner, Sink, Vault
-from pingyao.protect.releasing import Withheld, approval, asked, outcome, witnessed
+from pingyao.protect.releasing import (
+    Terms,
+    Withheld,
+    approval,
+    asked,
+    outcome,
+    whole_or_nothing,
+    witnessed,
+)
 from pingyao.protect.rules.apply import Tally, Worker
 from pingyao.protect.rules.keyed import Keyed
 from pingyao.protect.rules.policy import APPROVALS, Policy, Rule, speaking
@@ -205,7 +213,8 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
         Conflict: the source has changed since the plan, or changes on the way.
     """
     started_at = datetime.now(UTC)
-    try:
+    terms = Terms(job.plan.source, job.plan.purpose, job.policy, job.book, job.actor)
+    with whole_or_nothing(job.sink, terms, "run"):
         plan = choose(job.plan, {}, job.policy)
         use = use_of(plan, job.approval, job.name)
         given = [c.field for c in plan.choices if c.technique != "withhold"]
@@ -215,7 +224,7 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
             job.ready()
         staged = job.sink.staged()
         seen = job.scanner(staged)
-        staged = witnessed(staged, seen)
+        staged = witnessed(staged, seen.contents)
         left = residuals(plan.choices, tallies, seen, job.policy, plan.purpose)
         record = _record(job, plan, tallies, started_at, left, staged, rules)
         event, kept = event_of(record), msgspec.json.encode(record)
@@ -227,9 +236,6 @@ def run(job: Run) -> tuple[Record, EvidenceEvent]:
             use = msgspec.structs.replace(use, rows=sum(m.rows for m in record.made))
         with job.book(event, kept, staged, use):
             job.sink.commit()
-    except BaseException:
-        job.sink.discard()
-        raise
     return record, event
 
 

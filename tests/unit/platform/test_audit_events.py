@@ -23,6 +23,10 @@ _COMPOSED = {
         for how in ("completed", "refused")
     ),
     "protect.restore.completed",
+    *(
+        f"protect.{act}.failed"
+        for act in ("run", "restore", "anonymise", "watermark", "seal", "mask")
+    ),
     *("members.keys.made", "members.keys.rotated"),
     *(f"protect.destruction.{act}" for _, act in cases.NEXT[Destruction]),
     *(f"protect.export.{act}" for _, act in cases.NEXT[Export]),

@@ -110,7 +110,7 @@ def _let_out(
         leaving: for what, to whom, and under which approval.
     """
     from pingyao.app.keeping import open_recorder
-    from pingyao.protect.releasing import UNGRADED, Terms, asked, let_out
+    from pingyao.protect.releasing import UNGRADED, Terms, asked, let_out, whole_or_nothing
     from pingyao.protect.sinks.files import WholeFile
 
     purpose, recipient, approval = leaving
@@ -119,14 +119,11 @@ def _let_out(
     asked(in_force, purpose or "", [UNGRADED], use)
     terms = Terms(source.name, purpose or "", in_force, recorder, getpass.getuser(), use)
     held = WholeFile(target)
-    try:
+    with whole_or_nothing(held, terms, act):
         result, facts = write(held.path)
         let_out(
             terms, act, held, held.staged(), [UNGRADED], facts | {"recipient": recipient.strip()}
         )
-    except BaseException:
-        held.discard()
-        raise
     recorder.settle()
     return result
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pingyao.app.opening import Approve, Db, Store
 from pingyao.app.protect.options import Approval, Key, Own, Table, names, rules, use_of
-from pingyao.app.protection import SourceReading
+from pingyao.app.protection import SourceReading, witness
 
 
 def restore(
@@ -58,6 +58,7 @@ def restore(
             keys=keys,
             vault=vaults(recorder.engine, store, keys, "", approve, reason),
             book=recorder,
+            witness=witness,
             use=recorder.require(use),
         )
         sink = open_sink(target, "parquet")

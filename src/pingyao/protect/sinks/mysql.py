@@ -19,6 +19,7 @@ import pymysql
 from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.protect.model import Asset, Made, Staged
 from pingyao.protect.rules.arrays import as_text, pc, text
+from pingyao.protect.sinks.faults import target_full, unconfirmed
 from pingyao.protect.sinks.postgresql import PASSWORD
 
 _CONNECT_SECONDS = 10
@@ -26,6 +27,7 @@ _SILENT_SECONDS = 600
 _OPTIONS = {"sslmode", "sslrootcert"}
 _PREFIX = "pingyao_staging_"
 _EXISTS = 1050
+_FULL = {1021, 1114}
 _TEXT_BYTES = 65_535
 _STATEMENT_BYTES = 4 << 20
 _TYPES = {
@@ -111,16 +113,16 @@ class MysqlSink:
         here, there = _quoted(self._staging), _quoted(self._target)
         with self._said():
             self._db.ping(reconnect=False)
-            if self._made:
-                names = [_quoted(name) for _, name in self._made]
+        if self._made:
+            names = [_quoted(name) for _, name in self._made]
+            with self._said(unsure=True):
                 self._run("rename table " + ", ".join(f"{here}.{n} to {there}.{n}" for n in names))
         self.discard()
 
     def discard(self) -> None:
         """Drops the staging database; if the connection is lost, the next run does."""
-        with suppress(pymysql.Error, OSError):
+        with suppress(pymysql.Error, OSError), self._db:
             self._run(f"drop database if exists {_quoted(self._staging)}")
-            self._db.close()
 
     def _connected(self) -> "pymysql.Connection[Any]":
         db = pymysql.connect(
@@ -179,7 +181,12 @@ class MysqlSink:
         ]
 
     @contextmanager
-    def _said(self) -> Generator[None]:
+    def _said(self, *, unsure: bool = False) -> Generator[None]:
+        """Turns a failure into an error that says what to do.
+
+        Args:
+            unsure: whether the target may have changed if the connection is lost on the way.
+        """
         try:
             yield
         except (pymysql.Error, OSError) as error:
@@ -190,11 +197,18 @@ class MysqlSink:
                     f"目标库 {self._target[:60]} 中已有同名的表",
                     "请另取库名，或先移走这些表",
                 ) from None
+            if number in _FULL:
+                raise target_full(self.name) from None
+            lost = hasattr(self, "_db") and not self._db.open  # it may not have come about
+            if lost and unsure:
+                raise unconfirmed(self.name) from None
+            left = f"；暂存库 {self._staging} 由下一次执行清除" if lost else ""
             # The driver's text may quote data, and stays behind.
             raise Unavailable(
                 "protect.write_failed",
                 f"写入 {self.name} 失败（{number or '连接中断'}）",
-                "目标未作任何改动；请核对地址、权限（须可建立 pingyao_staging_… 库）与空间后重试",
+                f"目标未作任何改动{left}；请核对地址、权限（须可建立 pingyao_staging_… 库）、"
+                "空间与数据库日志后重试",
             ) from None
 
 

@@ -15,6 +15,7 @@ from psycopg import sql
 from pingyao.kernel.errors import Conflict, Invalid, Unavailable
 from pingyao.protect.model import Asset, Made, Staged
 from pingyao.protect.rules.arrays import as_text, pc
+from pingyao.protect.sinks.faults import target_full, unconfirmed
 
 PASSWORD = "PINGYAO_TARGET_PASSWORD"
 _CONNECT_SECONDS = 10
@@ -110,8 +111,9 @@ class PostgresqlSink:
                     )
                 )
             self._db.execute(sql.SQL("drop schema {}").format(sql.Identifier(self._staging)))
+        with self._said(unsure=True):
             self._db.commit()
-            self._db.close()
+        self._db.close()
 
     def discard(self) -> None:
         """Drops the staging schema; a connection that is lost leaves it behind, unreleased."""
@@ -145,7 +147,12 @@ class PostgresqlSink:
         return urlunsplit(self._parts._replace(query=urlencode(self._options | more)))
 
     @contextmanager
-    def _said(self) -> Generator[None]:
+    def _said(self, *, unsure: bool = False) -> Generator[None]:
+        """Turns a failure into an error that says what to do.
+
+        Args:
+            unsure: whether the target may have changed if the connection is lost on the way.
+        """
         try:
             yield
         except psycopg.errors.DuplicateTable:
@@ -154,11 +161,17 @@ class PostgresqlSink:
                 f"目标模式 {self.schema[:60]} 中已有同名的表",
                 "请另取模式名，或先移走这些表",
             ) from None
+        except psycopg.errors.DiskFull:
+            raise target_full(self.name) from None
         except psycopg.Error as error:
+            lost = hasattr(self, "_db") and self._db.closed  # it may not have come about
+            if lost and unsure:
+                raise unconfirmed(self.name) from None
+            left = f"；暂存模式 {self._staging} 由下一次执行清除" if lost else ""
             raise Unavailable(
                 "protect.write_failed",
                 f"写入 {self.name} 失败（{error.sqlstate or '连接中断'}）",
-                "目标未作任何改动；请核对地址、权限与空间后重试",
+                f"目标未作任何改动{left}；请核对地址、权限、空间与数据库日志后重试",
             ) from None
 
 
