@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -407,13 +408,23 @@ def test_controls_are_listed_with_their_sources() -> None:
 # --- what goes out without a plan takes an approval as well --------------------------------------
 
 
-def kept(work: Path, number: str) -> list[str]:
-    """The acts that were recorded under an approval."""
+def records(work: Path, kind: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Targets and records of what was done, the oldest first."""
     engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
     with engine.connect() as db:
-        found = [json.loads(r) for r in db.execute(sa.select(runs.c.record)).scalars()]
+        found = db.execute(sa.select(runs).order_by(runs.c.at)).all()
     engine.dispose()
-    return [r["act"] for r in found if r.get("approval") == number]
+    return [(r.target, json.loads(r.record)) for r in found if not kind or r.kind == kind]
+
+
+def kept(work: Path, number: str) -> list[str]:
+    """The acts that were recorded under an approval."""
+    return [r["act"] for _, r in records(work) if r.get("approval") == number]
+
+
+def facts(work: Path, kind: str, target: str) -> list[dict[str, Any]]:
+    """The records of a kind about a target."""
+    return [r for at, r in records(work, kind) if at == target]
 
 
 SENT = {"document": (), "seal": ("--to", "wrapping")}
@@ -440,7 +451,10 @@ def test_a_file_leaves_under_an_approval(work: Path, tmp_path: Path, act: str) -
         assert code in refused.err
         assert list(tmp_path.iterdir()) == [given]
     good = approved(work, f"file:{sha256_of(given)}", "bank")
-    assert "protect.bad_option" in pingyao(*words, *good).err
+    for more in (good, ("--recipient", "甲行")):
+        refused = pingyao(*words, *more)
+        assert refused.code in (1, 2)
+        assert list(tmp_path.iterdir()) == [given]
     done = pingyao(*leaving, *good)
     assert done.code == 0, done.err
     assert len(kept(work, good[1])) == 1
@@ -451,13 +465,46 @@ def test_a_file_leaves_under_an_approval(work: Path, tmp_path: Path, act: str) -
     assert not (tmp_path / "b.txt").exists()
 
 
-def test_what_stays_needs_none(work: Path, tmp_path: Path) -> None:
+def test_what_is_sealed_to_be_kept_needs_no_approval(work: Path, tmp_path: Path) -> None:
     given = tmp_path / "memo.txt"
     given.write_text("回电 13812345678")
-    for act, more in SENT.items():
-        done = pingyao("protect", act, given, tmp_path / f"{act}.txt", *more)
-        assert done.code == 0, done.err
-    assert "13812345678" not in (tmp_path / "document.txt").read_text()
+    done = pingyao("protect", "seal", given, tmp_path / "kept", "--to", "wrapping")
+    assert done.code == 0, done.err
+    assert "留存自用" in done.err
+    assert b"13812345678" not in (tmp_path / "kept").read_bytes()
+    (sealed,) = facts(work, "protect.file.sealed", "kept")
+    assert (sealed["purpose"], sealed["facts"]["kept_inside"]) == ("", True)
+    # To whom one gives the key, one names.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINGYAO_KEYSTORE", str(work / "elsewhere.pks"))
+        assert pingyao("keys", "init").code == 0
+        assert pingyao("keys", "create", "wrapping", "aes-256").code == 0
+        closed = pingyao("protect", "open", tmp_path / "kept", tmp_path / "back.txt")
+    assert closed.code in (4, 5)
+    assert not (tmp_path / "back.txt").exists()
+
+
+@pytest.mark.parametrize("purpose", ["", "sharing", "entrusting", "disclosure", "modelling"])
+def test_a_document_says_what_it_is_for(work: Path, tmp_path: Path, purpose: str) -> None:
+    """Nobody graded it: it counts as of the highest level, and what comes out is in the clear."""
+    given = tmp_path / "memo.txt"
+    given.write_text("张三，回电 13812345678")
+    refused = pingyao("protect", "document", given, tmp_path / "out.txt",
+                      *(("--for", purpose) if purpose else ()))  # fmt: skip
+    assert refused.code == 3 if purpose else refused.code
+    assert ("approval.missing" if purpose else "quires an argument") in refused.err
+    assert list(tmp_path.iterdir()) == [given]
+
+
+@pytest.mark.parametrize("purpose", ["testing", "display"])
+def test_a_document_for_within_needs_no_approval(work: Path, tmp_path: Path, purpose: str) -> None:
+    given = tmp_path / "memo.txt"
+    given.write_text("回电 13812345678")
+    done = pingyao("protect", "document", given, tmp_path / f"{purpose}.txt", "--for", purpose)
+    assert done.code == 0, done.err
+    assert "13812345678" not in (tmp_path / f"{purpose}.txt").read_text()
+    (masked,) = facts(work, "protect.document.masked", f"{purpose}.txt")
+    assert masked["purpose"] == purpose
 
 
 def test_a_table_leaves_under_an_approval(work: Path, tmp_path: Path) -> None:
@@ -484,20 +531,18 @@ def test_private_statistics_leave_their_evidence(work: Path, tmp_path: Path) -> 
     pytest.importorskip("opendp")
     ask = ("protect", "statistics", work / "bank", "--table", "dep_acct", "--epsilon", "0.5",
            "--person", "cust_no", "--most", "2", "--ledger", tmp_path / "budget.json", "--budget", "1")  # fmt: skip
-    done = pingyao(*ask)
+    assert pingyao(*ask).code
+    assert not (tmp_path / "budget.json").exists()
+    done = pingyao(*ask, "--for", "display")
     assert done.code == 0, done.err
     refused = pingyao(*ask, "--for", "disclosure")
     assert "approval.missing" in refused.err
     assert json.loads((tmp_path / "budget.json").read_text())["entries"][1:] == []
     good = approved(work, "table:core.db/dep_acct", "bank", purpose="disclosure", rows=1)
     assert pingyao(*ask, "--for", "disclosure", *good).code == 0
-    spent = pingyao(*ask)
+    spent = pingyao(*ask, "--for", "display")
     assert "protect.budget_spent" in spent.err
-    engine = open_engine(f"sqlite:///{work / 'p.db'}", migrate)
-    with engine.connect() as db:
-        made = sa.select(runs.c.record).where(runs.c.kind == "protect.statistics.answered")
-        found = [json.loads(r) for r in db.execute(made).scalars()]
-    engine.dispose()
+    found = [r for _, r in records(work, "protect.statistics.answered")]
     assert [(f["facts"]["spent"], f["facts"]["budget"], f["approval"]) for f in found] == [
         (0.5, 1.0, ""), (1.0, 1.0, good[1]),
     ]  # fmt: skip

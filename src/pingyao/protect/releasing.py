@@ -47,7 +47,7 @@ class Terms(msgspec.Struct, frozen=True):
 
     Attributes:
         source: its name, without credentials.
-        purpose: empty where the data stays where it is, e.g. a file encrypted to be kept.
+        purpose: empty where a file is encrypted to be kept: nothing comes out in the clear.
         use: the approval it is released under, where there is one.
     """
 

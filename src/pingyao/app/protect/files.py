@@ -13,6 +13,7 @@ from pingyao.app.evidence import note, settle
 from pingyao.app.opening import Approve, Db, Store, open_catalogue, open_holder, persons
 from pingyao.app.protect.options import (
     Approval,
+    For,
     Json,
     Leaving,
     Own,
@@ -34,7 +35,7 @@ def document(
     target: Path,
     /,
     *,
-    for_: Leaving = None,
+    for_: For,
     recipient: Recipient = "",
     approval: Approval = "",
     policy: Own = (),
@@ -42,7 +43,7 @@ def document(
 ) -> None:
     """遮盖文档中的证件号、卡号、信用代码、手机号、邮箱：.txt、.md、.log、.json、.jsonl、.docx；写成新文件。
 
-    姓名与叙述中的间接线索不在其列，公开前须人工阅读。
+    姓名与叙述中的间接线索不在其列，公开前须人工阅读。文档未经定级，按最高级对待：用途须审批的给出 --approval。
     """
     from pingyao.protect.formats.documents import mask_document
 
@@ -75,11 +76,18 @@ def seal(
 ) -> None:
     """加密一个文件或数据集，附散列树；目标要么完整，要么不出现。
 
-    交付给他人的以 --for 写明用途，策略要求审批的须给出 --approval；留存自用的不必给出。
+    交给他人的以 --for 写明用途，策略要求审批的须给出 --approval。不写用途即留存自用：只有本机构密钥库中的密钥打得开，
+    不要求审批，存证写明留存；它不能作为日后交出的凭据。
     """
     from pingyao.platform.term import bytes_progress
     from pingyao.protect.formats import sealing
 
+    if for_ is None and recipient.strip():
+        raise Invalid(
+            "protect.no_purpose",
+            "写明了接收方，没有写明用途",
+            "请以 --for 写明用途；留存自用的不给接收方",
+        )
     held = open_holder(store)
     total = source.stat().st_size if source.exists() else 0
 
@@ -88,10 +96,12 @@ def seal(
             said = sealing.seal(
                 source, path, held, to, suite=suite, approvals=persons(approve), told=told
             )
-        return said, _facts(source, said)
+        return said, _facts(source, said) | {"kept_inside": for_ is None}
 
     leaving = (for_, recipient, approval)
     _say(_let_out(source, target, "seal", write, leaving, policy, db), json=json)
+    if for_ is None:
+        print("未写明用途：留存自用，存证如此记载；交给他人前请以 --for 重新加密", file=sys.stderr)
 
 
 def _let_out(

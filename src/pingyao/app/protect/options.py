@@ -33,7 +33,7 @@ Approval = Annotated[
 ]
 Leaving = Annotated[
     Purpose | None,
-    Parameter("--for", help="结果离开本机构时的用途，同 protect plan；不离开的不给"),
+    Parameter("--for", help="交给他人时的用途，同 protect plan；留存自用的不给"),
 ]
 Recipient = Annotated[str, Parameter(help="接收方名称，与导出审批核对")]
 

@@ -13,7 +13,6 @@ from pingyao.app.protect.options import (
     Approval,
     For,
     Json,
-    Leaving,
     Own,
     Recipient,
     Table,
@@ -123,7 +122,7 @@ def statistics(
     person: Annotated[str, Parameter(help="标识个人的列；一人多行时必须给出")] = "",
     most: Annotated[int, Parameter(help="每人至多计入的行数")] = 1,
     table: Table = "",
-    for_: Leaving = None,
+    for_: For,
     recipient: Recipient = "",
     approval: Approval = "",
     policy: Own = (),
@@ -160,7 +159,7 @@ def statistics(
             approval, for_, source, recipient=recipient, opened=(opened.name, reading, table)
         )
         terms = Terms(
-            opened.name, for_ or "", in_force, recorder, getpass.getuser(), recorder.require(use)
+            opened.name, for_, in_force, recorder, getpass.getuser(), recorder.require(use)
         )
         answers = ask(reading, table, question, terms, charged)
     show_answers(answers)
