@@ -36,6 +36,9 @@ KINDS = {
 }
 
 
+_ALGORITHMS = {"ed25519": "Ed25519", "sm2": "SM2"}
+
+
 class Document(msgspec.Struct, frozen=True):
     """A case with the name of its format."""
 
@@ -109,10 +112,10 @@ def told(facts: dict[str, object]) -> str:
         if isinstance(value, list):
             return "、".join(word(v) for v in value) or "无"  # type: ignore[reportUnknownVariableType]  # JSON
         if isinstance(value, dict):
-            return told(value)  # type: ignore[reportUnknownArgumentType]  # JSON
+            return f"（{told(value)}）"  # type: ignore[reportUnknownArgumentType]  # JSON
         return f"{value:,}" if isinstance(value, int) else said.get(str(value), str(value))
 
-    return "；".join(f"{names.get(k, k)} {word(v)}" for k, v in facts.items())
+    return "；".join(f"{names.get(k, k)}：{word(v)}" for k, v in facts.items())
 
 
 def _page(case: Case, body: Destruction, json_path: Path) -> str:
@@ -126,7 +129,7 @@ def _page(case: Case, body: Destruction, json_path: Path) -> str:
         ("级别与类别", f"{body.level} 级" + (f"，C{body.personal}" if body.personal else "")),
         ("事由", body.reason),
         ("留存规则", body.retention or "—"),
-        ("方式", f"{'销毁' if body.end == 'destruction' else '删除'}：{METHODS[body.method]}"),
+        ("方式", METHODS[body.method]),
         ("执行前所见", told(last["start"].facts) or "—"),
         ("执行结果", told(last["carry_out"].facts)),
         ("核实结果", told(last["verify"].facts)),
@@ -140,7 +143,7 @@ def _page(case: Case, body: Destruction, json_path: Path) -> str:
         facts=facts,
         limit=LIMITS[body.method],
         signed=[
-            (ACTS[act], who, f"{at.astimezone():%Y-%m-%d %H:%M:%S}", algorithm, fingerprint(key))
+            (ACTS[act], who, f"{at.astimezone():%Y-%m-%d %H:%M:%S}", _ALGORITHMS.get(algorithm, algorithm), fingerprint(key))
             for act, who, at, algorithm, key in signed
         ],
         approvers=[s.actor for s in case.steps if s.act == "approve"],
@@ -156,8 +159,7 @@ _HTML = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ title }} {{ id }}</title><style>
-@page{size:A4;margin:26mm 24mm}
-body{font:15px/1.8 "FangSong","STFangsong","Noto Serif CJK SC","Noto Sans CJK SC",serif;color:#111;margin:0;background:#eceff3}
+body{font:15px/1.7 "FangSong","STFangsong","Noto Serif CJK SC","Noto Sans CJK SC",serif;color:#111;margin:0;background:#eceff3}
 main{max-width:760px;margin:24px auto;background:#fff;padding:56px 64px;box-sizing:border-box}
 h1{font:700 26px/1.4 "SimSun","Noto Serif CJK SC","Noto Sans CJK SC",serif;text-align:center;color:#b3261e;letter-spacing:.24em;margin:0;padding-bottom:14px;border-bottom:2px solid #b3261e}
 .no{text-align:right;margin:10px 0 18px}
@@ -167,8 +169,10 @@ th{font-weight:700;width:7em;background:#f6f6f6}
 .signs th{width:auto}.signs td{font-size:13px;white-space:nowrap}code{font:12px/1.5 monospace}
 .hands{display:grid;grid-template-columns:repeat(4,1fr);gap:14px;margin-top:22px}
 .hands div{border-bottom:1px solid #555;min-height:66px}.hands b{display:block}
-.on{text-align:right;margin-top:20px}.note{font-size:12px;line-height:1.7;color:#444;overflow-wrap:anywhere}
-@media print{body{background:#fff}main{margin:0;padding:0;max-width:none}}
+.issuer{display:flex;justify-content:space-between;margin:20px 0 14px}.note{font-size:12px;line-height:1.7;color:#444;overflow-wrap:anywhere}
+@page{size:A4;margin:18mm 20mm}.close{break-inside:avoid}
+@media print{body{background:#fff;font-size:13px;line-height:1.5}main{margin:0;padding:0;max-width:none}th,td{padding:4px 8px}
+h1{padding-bottom:8px}.no{margin:6px 0 10px}table{margin:6px 0 10px}.hands{margin-top:14px}.hands div{min-height:58px}.signs td{font-size:12px}code,.note{font-size:11px}}
 </style></head><body><main>
 <h1>{{ title }}</h1><p class="no">编号：{{ id }}</p>
 <p>下列数据经申请、两人批准、执行并由另一人核实，已完成{{ end }}。</p>
@@ -176,8 +180,8 @@ th{font-weight:700;width:7em;background:#f6f6f6}
 <p><b>须知：</b>{{ limit }}。</p>
 <table class="signs"><tr><th>事项</th><th>办理人</th><th>时间</th><th>签名算法</th><th>公钥指纹</th></tr>
 {% for act, who, at, algorithm, key in signed %}<tr><td>{{ act }}</td><td>{{ who }}</td><td>{{ at }}</td><td>{{ algorithm }}</td><td><code>{{ key }}</code></td></tr>{% endfor %}</table>
-<div class="hands"><div><b>审批人</b>{{ approvers[0] }}</div><div><b>审批人</b>{{ approvers[1] }}</div><div><b>{{ "销毁人" if end == "销毁" else "执行人" }}</b>{{ executor }}</div><div><b>监督人</b>{{ supervisor }}</div></div>
-<p class="on">{{ on.year }} 年 {{ on.month }} 月 {{ on.day }} 日</p>
-<p class="note">以上各步均有本人密钥的数字签名，存于 {{ json }}（SHA-256 {{ sha256 }}），可用 pingyao lifecycle check 离线核验；公钥指纹请与登记簿核对。所用为软件密钥，不是经认证的密码模块；是否足以代替手写签名由机构认定。</p>
+<div class="close"><div class="hands"><div><b>审批人</b>{{ approvers[0] }}</div><div><b>审批人</b>{{ approvers[1] }}</div><div><b>{{ "销毁人" if end == "销毁" else "执行人" }}</b>{{ executor }}</div><div><b>监督人</b>{{ supervisor }}</div></div>
+<p class="issuer"><span>出具单位（盖章）：</span><span>{{ on.year }} 年 {{ on.month }} 月 {{ on.day }} 日</span></p>
+<p class="note">以上各步均有本人密钥的数字签名，存于 {{ json }}（SHA-256 {{ sha256 }}），可用 pingyao lifecycle check 离线核验；公钥指纹请与登记簿核对。所用为软件密钥，不是经认证的密码模块；是否足以代替手写签名由机构认定。</p></div>
 </main></body></html>
 """

@@ -192,7 +192,8 @@ td.c{white-space:nowrap}td.n{text-align:right;white-space:nowrap}td.w{max-width:
 .scroll{overflow-x:auto;border-radius:6px}
 .l1{background:#e6f4ea}.l2{background:#f1f8e9}.l3{background:#fff3cd}.l4{background:#f8d7da}.l5{background:#e0b4e0}
 .l1,.l2,.l3,.l4,.l5{text-align:center;font-weight:600}
-p.note{color:#52606d}@media print{body{background:#fff}th{position:static}}
+p.note{color:#52606d}td.k{min-width:7em}@page{size:A4 landscape;margin:12mm}
+@media print{body{background:#fff}main{padding:0}th{position:static}tr,dl{break-inside:avoid}.scroll{overflow:visible}}
 </style></head><body><main><h1>数据保护记录</h1>
 <div class="outcome {{ 'good' if released else 'bad' }}">{{ facts[0][1] }}</div>
 <dl>{% for label, fact in facts[1:] %}<dt>{{ label }}</dt><dd>{{ fact }}</dd>{% endfor %}</dl>
@@ -202,7 +203,7 @@ p.note{color:#52606d}@media print{body{background:#fff}th{position:static}}
 {% for t, n in used %}<tr><td class="c">{{ t.zh }}</td><td class="n">{{ n }}</td><td>{{ t.threat }}</td></tr>{% endfor %}</table></div>
 <h2>逐列</h2>{% if more %}<p class="note">只列出前 {{ rows|length }} 列，其余 {{ more }} 列见工作簿。</p>{% endif %}
 <div class="scroll"><table><tr><th>表</th><th>字段</th><th>技术</th><th>参数</th><th>单元格</th><th>未改变</th><th>另行处理</th><th>原级别</th><th>现级别</th><th>类别</th><th>重新定级依据</th></tr>
-{% for r in rows %}<tr><td>{{ r[1] }}</td><td>{{ r[2] }}</td><td>{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if not r[3].startswith('保留原值') else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td class="c">{{ r[10] if r[10] == r[11] else r[10] ~ " → " ~ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
+{% for r in rows %}<tr><td class="k">{{ r[1] }}</td><td class="k">{{ r[2] }}</td><td class="c">{{ r[3] }}</td><td>{{ r[4] }}</td><td class="n">{{ '{:,}'.format(r[5]) }}</td><td class="n">{{ '{:,}'.format(r[6]) if not r[3].startswith('保留原值') else '—' }}</td><td class="n">{{ '{:,}'.format(r[7]) }}</td><td class="l{{ r[8] }}">{{ r[8] }}</td><td class="l{{ r[9] }}">{{ r[9] }}</td><td class="c">{{ r[10] if r[10] == r[11] else r[10] ~ " → " ~ r[11] }}</td><td class="w">{{ r[12] }}</td></tr>{% endfor %}</table></div>
 <h2>须由机构另行完成</h2><div class="scroll"><table><tr><th>措施</th><th>程度</th><th>要求</th><th>依据</th></tr>
 {% for c in conditions %}<tr><td>{{ c[0] }}</td><td>{{ c[1] }}</td><td>{{ c[2] }}</td><td>{{ c[3] }}</td></tr>{% endfor %}</table></div>
 <p class="note">本记录不含任何数据取值。标为“待核对”的规则未与标准原文逐条核对，机构应对照原文确认。</p>

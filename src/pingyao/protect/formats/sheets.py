@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unicodedata import east_asian_width
 
 from pingyao.kernel.citation import Citation
 from pingyao.platform.sheets import printable
 
 Cell = str | int | float
+_COVER = 100
+_WRAPPED = 30
+_LINE = 15  # points
+_MOST_LINES = 20
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 LEVEL_COLOURS = {1: "#E6F4EA", 2: "#F1F8E9", 3: "#FFF3CD", 4: "#F8D7DA", 5: "#E0B4E0"}
 
@@ -45,11 +50,27 @@ def put(sheet: Any, row: int, column: int, cell: Cell, format_: Any) -> None:
         sheet.write_number(row, column, cell, format_)
 
 
+def _grown(sheet: Any, row: int, cells: Iterable[tuple[Cell, int]]) -> None:
+    """Makes a row as high as its wrapped cells need, which not every reader does by itself.
+
+    Args:
+        cells: each with the width it has, in characters.
+    """
+    lines = max((_lines(str(cell), width) for cell, width in cells), default=1)
+    if lines > 1:
+        sheet.set_row(row, _LINE * min(lines, _MOST_LINES))
+
+
+def _lines(text: str, width: int) -> int:
+    wide = sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
+    return max(1, -(-wide // (width - 2)))
+
+
 def cover(book: Any, styles: dict[str, Any], title: str, facts: Sequence[tuple[str, Cell]]) -> Any:
     """Adds the first sheet: a title and facts."""
     sheet = book.add_worksheet("说明")
     sheet.set_column(0, 0, 22)
-    sheet.set_column(1, 1, 100)
+    sheet.set_column(1, 1, _COVER)
     sheet.hide_gridlines(2)
     printable(sheet, plain(title), header=False)
     sheet.write_string(0, 0, title, styles["title"])
@@ -57,6 +78,7 @@ def cover(book: Any, styles: dict[str, Any], title: str, facts: Sequence[tuple[s
     for row, (label, fact) in enumerate(facts, 2):
         sheet.write_string(row, 0, label, styles["label"])
         put(sheet, row, 1, fact, styles["wrap"])
+        _grown(sheet, row, [(fact, _COVER)])
     return sheet
 
 
@@ -77,11 +99,12 @@ def table(
     last = 0
     for last, cells in enumerate(rows, 1):
         for column, cell in enumerate(cells):
-            wide = columns[column][1] >= 40
-            style = styles["wrap" if wide else "cell"]
+            style = styles["wrap" if columns[column][1] >= _WRAPPED else "cell"]
             if column in levels and isinstance(cell, int):
                 style = styles.get(f"level{cell}", style)
             put(sheet, last, column, cell, style)
+        widths = (width for _, width in columns)
+        _grown(sheet, last, [(c, w) for c, w in zip(cells, widths, strict=True) if w >= _WRAPPED])
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, max(1, last), len(columns) - 1)
     return sheet
