@@ -23,11 +23,12 @@ from pingyao.platform.crypto.keys import Key, KeyInfo
 from pingyao.platform.outbox import waiting
 from pingyao.protect import acting
 from pingyao.protect.model import Place, Plan, Record
+from pingyao.protect.planning import choose, digest, make_plan
 from pingyao.protect.ports import Vault
 from pingyao.protect.records import runs
 from pingyao.protect.rules.cases import state
 from pingyao.protect.rules.policy import Policy
-from pingyao.protect.service import Refused, Run, choose, digest, make_plan, run
+from pingyao.protect.service import Refused, Run, run
 from pingyao.protect.sinks.open import open_sink
 
 KEYS = StoredKeys(

@@ -30,9 +30,10 @@ from pingyao.platform.outbox import outbox
 from pingyao.protect import acting, erasing, store
 from pingyao.protect.acting import Hand, act
 from pingyao.protect.approvals import consume_approval, request_export, require_approval
+from pingyao.protect.assessment_model import Statement
 from pingyao.protect.formats.certificate import read_certificate, write_certificate
 from pingyao.protect.formats.sealing import open_, seal
-from pingyao.protect.lifecycle_model import Case, Clock, Destruction, Export, Statement, Thing
+from pingyao.protect.lifecycle_model import Case, Clock, Destruction, Export, Thing
 from pingyao.protect.lifecycle_packs import load_rules
 from pingyao.protect.model import Use
 from pingyao.protect.rules.cases import state

@@ -33,9 +33,10 @@ from pingyao.platform.db import open_engine
 from pingyao.platform.outbox import waiting
 from pingyao.protect import records as kept_records
 from pingyao.protect.model import Asset, Choice, Content, Inventory, Place, Plan, Purpose, Staged
+from pingyao.protect.planning import make_plan
 from pingyao.protect.ports import Reading, Vault
 from pingyao.protect.rules.policy import Policy
-from pingyao.protect.service import Refused, Run, make_plan, run
+from pingyao.protect.service import Refused, Run, run
 from pingyao.protect.sinks.open import open_sink
 
 KEYS = StoredKeys(

@@ -28,8 +28,8 @@ from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.db import open_engine
 from pingyao.protect.formats.plan_json import read_plan, write_plan
 from pingyao.protect.model import Content
+from pingyao.protect.planning import choose, digest
 from pingyao.protect.records import runs
-from pingyao.protect.service import choose, digest
 from pingyao.protect.sinks.files import sha256_of
 
 PHRASE = "correct horse battery staple"

@@ -26,11 +26,12 @@ from pingyao.platform.files import write_atomically
 from pingyao.platform.settings import load_settings
 from pingyao.platform.term import print_table, safe
 from pingyao.protect import store
+from pingyao.protect.assessment_model import Assessment
 from pingyao.protect.formats import sealing
 from pingyao.protect.formats.assessment_html import write_page
 from pingyao.protect.formats.assessment_xlsx import read_answers, write_assessment
 from pingyao.protect.formats.record import read_document
-from pingyao.protect.lifecycle_model import Assessment, Case, Destruction
+from pingyao.protect.lifecycle_model import Case, Destruction
 from pingyao.protect.lifecycle_packs import Rules
 from pingyao.protect.rules import assessment as assessing
 from pingyao.protect.rules.cases import check_signatures, state

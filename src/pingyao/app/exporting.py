@@ -70,7 +70,7 @@ def request_(
     aims = protection(tuple(Path(p) for p in load_settings().policies))
     if plan is not None:
         from pingyao.app.protect.plans import read_choices
-        from pingyao.protect.service import digest
+        from pingyao.protect.planning import digest
 
         made = read_choices(plan, aims)
         given = [c.field for c in made.choices if c.technique != "withhold"]

@@ -13,15 +13,7 @@ from pingyao.platform.crypto.keystore import KeyStore
 from pingyao.platform.crypto.signers import Algorithm, Signer, open_signer
 from pingyao.platform.outbox import emit
 from pingyao.protect import store
-from pingyao.protect.lifecycle_model import (
-    Act,
-    Case,
-    Clock,
-    Destruction,
-    Export,
-    Person,
-    Step,
-)
+from pingyao.protect.lifecycle_model import Act, Case, Clock, Destruction, Export, Person, Step
 from pingyao.protect.lifecycle_packs import Rules
 from pingyao.protect.rules.cases import admit, check_signatures, message, request_message, state
 

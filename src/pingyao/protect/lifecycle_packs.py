@@ -10,7 +10,8 @@ import msgspec
 
 from pingyao.kernel.errors import Invalid
 from pingyao.platform.packs import decode_pack, expand, read_pack
-from pingyao.protect.lifecycle_model import ApprovalRule, Control, Mark, MethodRule, Schedule
+from pingyao.protect.assessment_model import Control, Mark
+from pingyao.protect.lifecycle_model import ApprovalRule, MethodRule, Schedule
 from pingyao.protect.rules.assessment import PROBES
 
 _SHIPPED = ("retention", "lifecycle", "assessment")

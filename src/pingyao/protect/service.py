@@ -1,32 +1,26 @@
-"""The use cases: a plan from a graded source and a purpose, and a run of the plan with its proof."""
+"""The use case of a run: a plan carried out, its outcome scanned anew, and released only if it is clean."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import msgspec
 import pyarrow as pa
 
-from pingyao.kernel.errors import Conflict, Invalid
+from pingyao.kernel.errors import Conflict
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.protect.model import (
     Asset,
-    Choice,
-    Condition,
-    Demand,
-    Field,
-    Inventory,
     KeyUsed,
     Place,
-    Plain,
     Plan,
-    Purpose,
     Record,
     Residual,
     Staged,
     Use,
 )
+from pingyao.protect.planning import by_table, choose, digest
 from pingyao.protect.ports import Book, Keys, Progress, Reading, Scanner, Sink, Vault
 from pingyao.protect.releasing import (
     Terms,
@@ -39,10 +33,8 @@ from pingyao.protect.releasing import (
 )
 from pingyao.protect.rules.apply import Tally, Worker
 from pingyao.protect.rules.keyed import Keyed
-from pingyao.protect.rules.policy import APPROVALS, Policy, Rule, speaking
-from pingyao.protect.rules.propose import allowed, defaults, propose, subject_of
+from pingyao.protect.rules.policy import APPROVALS, Policy
 from pingyao.protect.rules.regrade import graded, residuals
-from pingyao.protect.rules.techniques import HAVE, check_params
 from pingyao.protect.rules.watermark import Marker, Marks
 
 
@@ -52,125 +44,6 @@ class Refused(Withheld):
     def __init__(self, record: Record, event: EvidenceEvent) -> None:
         super().__init__(record.residuals, "请在方案中为这些列改选技术后重试")
         self.record, self.event = record, event
-
-
-def make_plan(inventory: Inventory, purpose: Purpose, policy: Policy, recipient: str = "") -> Plan:
-    """Says for every column what must happen before the data serves a purpose, and why.
-
-    Args:
-        recipient: who gets the data; columns of amounts are marked for them.
-
-    Raises:
-        Invalid: there is nothing to plan for.
-    """
-    if not any(asset.fields for asset in inventory.assets):
-        raise Invalid("protect.nothing", f"{inventory.source} 中没有可处理的列", "请核对数据源")
-    proposals = [
-        each
-        for asset in inventory.assets
-        for each in propose(policy, purpose, asset, HAVE, marked=bool(recipient))
-    ]
-    rules = list(dict.fromkeys(rule.id for _, found in proposals for rule in found))
-    at = {id_: number for number, id_ in enumerate(rules)}
-    by_id = {rule.id: rule for rule in policy.rules}
-    demands = tuple(policy.demand(by_id[id_]) for id_ in rules)
-    seen_to = {"watermark"} if any("mark" in c.params for c, _ in proposals) else set[str]()
-    return Plan(
-        source=inventory.source,
-        kind=inventory.kind,
-        purpose=purpose,
-        made_at=datetime.now(UTC),
-        version=version("pingyao"),
-        packs=(*policy.packs, *inventory.packs),
-        choices=tuple(
-            msgspec.structs.replace(choice, demands=tuple(at[r.id] for r in found))
-            for choice, found in proposals
-        ),
-        demands=demands,
-        conditions=_conditions(demands, policy, seen_to),
-        unseen=inventory.unseen,
-        recipient=recipient,
-    )
-
-
-def _conditions(
-    demands: Sequence[Demand], policy: Policy, seen_to: set[str]
-) -> tuple[Condition, ...]:
-    result: dict[str, Condition] = {}
-    for number, demand in enumerate(demands):
-        if demand.act == "advise":
-            continue
-        for control in demand.controls:
-            if policy.controls[control][1] == "process" and control not in seen_to:
-                result.setdefault(control, Condition(control, number))
-    return tuple(result.values())
-
-
-def choose(
-    plan: Plan, wanted: Mapping[Place, tuple[str, dict[str, Plain] | None]], policy: Policy
-) -> Plan:
-    """Returns the plan with techniques chosen by a person; all of them are checked.
-
-    Args:
-        wanted: technique and parameters of columns; without parameters, the technique's own.
-
-    Raises:
-        Invalid: a technique that the rules forbid, or that does not exist or fit; all are named.
-    """
-    tables = {at: tuple(c.field for c in found) for at, found in _by_table(plan).items()}
-    wrong: list[str] = []
-    choices: list[Choice] = []
-    for choice in plan.choices:
-        place = choice.field.place
-        technique, params = wanted.get(place, (choice.technique, dict(choice.params)))
-        known = policy.techniques.get(technique)
-        fields = tables[place.schema, place.table]
-        if known is None or technique not in HAVE:
-            wrong.append(f"{place.table}.{place.column}：没有技术“{technique[:20]}”")
-            continue
-        if params is None:
-            params = dict(defaults(known, choice.field, subject_of(Asset("", "", fields))))
-        new = msgspec.structs.replace(choice, technique=technique, params=params)
-        new = choice if new == choice else msgspec.structs.replace(new, by="person")
-        why = _objection(plan, new, policy, fields)
-        if why:
-            wrong.append(f"{place.table}.{place.column}：{why}")
-        choices.append(new)
-    unknown = wanted.keys() - {c.field.place for c in plan.choices}
-    wrong += [f"{p.table}.{p.column}：方案中没有这一列" for p in sorted(unknown)]
-    if wrong:
-        more = f"；另有 {len(wrong) - 20} 处" if len(wrong) > 20 else ""
-        raise Invalid(
-            "protect.bad_choice",
-            "；".join(wrong[:20]) + more,
-            "请改选该列“可用技术”中的一项；确需放宽的，由本机构的策略包作出并留下依据",
-        )
-    return msgspec.structs.replace(plan, choices=tuple(choices))
-
-
-def _objection(plan: Plan, choice: Choice, policy: Policy, fields: Sequence[Field]) -> str:
-    """Returns why a choice may not stand; judged anew, whatever the plan says is allowed."""
-    field = choice.field
-    rules = speaking(policy, plan.purpose, field)
-    fit = allowed(policy, plan.purpose, field, rules, HAVE)
-    if choice.technique not in {t.id for t in fit}:
-        deciding = [r for r in rules if r.act != "advise"]
-        why = f"（{_quoted(deciding[0], policy)}）" if deciding else "（不适合该列的类型）"
-        return f"不能采用“{policy.techniques[choice.technique].zh}”{why}"
-    columns = [f.place.column for f in fields] if choice.params else []
-    return check_params(choice.technique, choice.params, columns)
-
-
-def _quoted(rule: Rule, policy: Policy) -> str:
-    return f"{rule.text}，{rule.citation.standard or policy.origin[rule.id]}"
-
-
-def _by_table(plan: Plan) -> dict[tuple[str, str], list[Choice]]:
-    result: dict[tuple[str, str], list[Choice]] = {}
-    for choice in plan.choices:
-        place = choice.field.place
-        result.setdefault((place.schema, place.table), []).append(choice)
-    return result
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -251,7 +124,7 @@ def _write(job: Run, plan: Plan) -> dict[Place, Tally]:
     marker = Marker(Marks(job.keys), plan.recipient) if plan.recipient else None
     now = {(schema, table): names for schema, table, names in job.reading.columns()}
     workers: list[tuple[Asset, Worker]] = []
-    for (schema, table), choices in _by_table(plan).items():
+    for (schema, table), choices in by_table(plan).items():
         if (schema, table) not in now:
             raise Conflict(
                 "protect.table_gone",
@@ -327,11 +200,6 @@ def _record(
         approval=job.approval,
         asked_by=rules,
     )
-
-
-def digest(plan: Plan) -> str:
-    """Returns the SHA-256 of a plan, by which its record names it."""
-    return hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()
 
 
 def event_of(record: Record) -> EvidenceEvent:

@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from pingyao.kernel.errors import Conflict, NotFound
 from pingyao.platform.crypto.release import person as plain
 from pingyao.platform.db import explain
-from pingyao.protect.lifecycle_model import Assessment, Case, Clock, Person, Statement
+from pingyao.protect.assessment_model import Assessment, Statement
+from pingyao.protect.lifecycle_model import Case, Clock, Person
 
 metadata = sa.MetaData()
 persons = sa.Table(

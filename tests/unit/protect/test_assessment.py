@@ -12,9 +12,9 @@ from python_calamine import CalamineWorkbook
 
 from pingyao.kernel.citation import Citation
 from pingyao.kernel.errors import Invalid
+from pingyao.protect.assessment_model import Answer, Assessment, Control, Mark, Statement
 from pingyao.protect.formats.assessment_html import write_page
 from pingyao.protect.formats.assessment_xlsx import read_answers, write_assessment
-from pingyao.protect.lifecycle_model import Answer, Assessment, Control, Mark, Statement
 from pingyao.protect.lifecycle_packs import load_rules
 from pingyao.protect.rules.assessment import (
     CHAPTERS,

@@ -16,10 +16,10 @@ from pingyao.kernel.errors import Invalid
 from pingyao.protect.formats.plan_json import read_plan, write_plan
 from pingyao.protect.formats.plan_xlsx import parsed, read_plan_xlsx, write_plan_xlsx, written
 from pingyao.protect.model import Asset, Field, Found, Inventory, Place, Plan, Purpose
+from pingyao.protect.planning import choose, make_plan
 from pingyao.protect.rules.policy import Policy, applying, data_controls, speaking
 from pingyao.protect.rules.propose import allowed, defaults
 from pingyao.protect.rules.techniques import HAVE, TECHNIQUES, check_params
-from pingyao.protect.service import choose, make_plan
 
 PURPOSES = get_args(Purpose)
 LEAVING = ("sharing", "entrusting", "disclosure")

@@ -14,8 +14,9 @@ from pingyao.app.protection import Rescan, SourceReading, field_of, inventory_of
 from pingyao.classify.knowledge import load_knowledge
 from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.protect.model import Asset, Inventory, Place, Plain, Plan, Stage
+from pingyao.protect.planning import choose, make_plan
 from pingyao.protect.rules.policy import Policy
-from pingyao.protect.service import Refused, Run, choose, make_plan, use_of
+from pingyao.protect.service import Refused, Run, use_of
 from pingyao.protect.service import run as carry_out
 
 _MOST_LETTERS = 100

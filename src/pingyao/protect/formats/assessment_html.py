@@ -8,8 +8,8 @@ import jinja2
 
 from pingyao.platform.files import write_atomically
 from pingyao.platform.pages import content_policy, data_island, echarts
+from pingyao.protect.assessment_model import Answer, Assessment, Change
 from pingyao.protect.formats.sheets import cited
-from pingyao.protect.lifecycle_model import Answer, Assessment, Change
 from pingyao.protect.rules.assessment import CHAPTERS, MARKS
 
 _PARTS = files("pingyao.protect.formats").joinpath("assessment")

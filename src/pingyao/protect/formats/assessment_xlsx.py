@@ -9,8 +9,8 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from pingyao.kernel.errors import Invalid
 from pingyao.platform.sheets import printable
+from pingyao.protect.assessment_model import Answer, Assessment, Change, Control, Mark, Statement
 from pingyao.protect.formats.sheets import OPTIONS, cited, cover, formats, plain, put
-from pingyao.protect.lifecycle_model import Answer, Assessment, Change, Control, Mark, Statement
 from pingyao.protect.rules.assessment import CHAPTERS, MARKS
 
 _SHEET = "评估"

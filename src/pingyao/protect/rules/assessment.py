@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from pingyao.protect.lifecycle_model import (
+from pingyao.protect.assessment_model import (
     Answer,
     Assessment,
     Change,
