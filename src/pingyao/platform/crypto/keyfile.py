@@ -80,20 +80,27 @@ def read(path: Path) -> Envelope:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Generator[None]:
-    """Keeps other processes from changing the store meanwhile."""
-    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+def changing(path: Path, *, new: bool = False) -> Generator[None]:
+    """Keeps other processes from changing the file meanwhile.
+
+    Args:
+        new: whether its folder is made where there is none.
+
+    Raises:
+        Invalid: it cannot be written.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def not_writable(path: Path) -> Invalid:
-    """Says that the file cannot be written."""
-    return Invalid(
-        "keys.not_writable",
-        f"密钥库 {path.name} 写不进去，内容未变",
-        "请检查磁盘空间与目录的写权限",
-    )
+        if new:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+    except OSError:
+        raise Invalid(
+            "keys.not_writable",
+            f"密钥库 {path.name} 写不进去，内容未变",
+            "请检查磁盘空间与目录的写权限",
+        ) from None

@@ -4,11 +4,9 @@ One file, not the database: it is kept, copied and guarded apart from the data i
 certified cryptographic module; one that is stands behind the same port (`hsm`).
 """
 
-import getpass
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,32 +16,27 @@ from pingyao.kernel.errors import (
     Conflict,
     IntegrityBroken,
     Invalid,
-    NotFound,
     NotPermitted,
 )
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.crypto import choose, derive, keyfile, keymark, keys, passphrases, release
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keys import Approvals, Key, KeyInfo, Wrapped
+from pingyao.platform.crypto.keystore_content import (
+    Content,
+    context,
+    entry,
+    event,
+    find,
+    note,
+    now,
+    persons,
+)
 from pingyao.platform.crypto.ports import KEY_BYTES
-from pingyao.platform.crypto.release import Release
 from pingyao.platform.files import write_atomically
 
 _NAME = re.compile(r"[\w][\w.\-]{0,63}")
 _T = TypeVar("_T")
-
-
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    """One version of a key; a destroyed one has neither secret nor release."""
-
-    info: KeyInfo
-    secret: bytes | None = None
-    release: Release | None = None
-
-
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    entries: list[_Entry] = []
-    history: list[EvidenceEvent] = []
 
 
 def default_path() -> Path:
@@ -64,15 +57,10 @@ def create_keystore(
     passphrases.strong_enough(passphrase)
     how = stretch or derive.stretch()
     key = derive.from_passphrase(passphrase, how, KEY_BYTES[cipher][-1])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with keyfile.locked(path):
-            if path.exists():
-                raise Conflict("keys.exists", f"{path.name} 已存在", "请另指定一个文件，或打开它")
-            write_atomically(path, keyfile.close(_Body(), key, how, cipher))
-            keymark.note(path, [])
-    except OSError:
-        raise keyfile.not_writable(path) from None
+    with keyfile.changing(path, new=True):
+        if path.exists():
+            raise Conflict("keys.exists", f"{path.name} 已存在", "请另指定一个文件，或打开它")
+        _kept(path, Content(), key, how, cipher)
     return KeyStore(path, key, how, cipher)
 
 
@@ -125,16 +113,10 @@ class KeyStore:
 
     def accept(self, reason: str) -> None:
         """Takes what is in the file for the newest there is; the reason goes into its history."""
-        try:
-            with keyfile.locked(self.path):
-                body = self._unsealed()
-                body.history.append(_event("keys.accepted", self.path.name, {"reason": reason}))
-                write_atomically(
-                    self.path, keyfile.close(body, self._key, self._stretch, self._cipher)
-                )
-                keymark.note(self.path, body.history)
-        except OSError:
-            raise keyfile.not_writable(self.path) from None
+        with keyfile.changing(self.path):
+            body = self._unsealed()
+            body.history.append(event("keys.accepted", self.path.name, {"reason": reason}))
+            self._keep(body)
 
     def history(self) -> list[EvidenceEvent]:
         """Returns what was done with the keys, oldest first."""
@@ -167,20 +149,20 @@ class KeyStore:
                 "用字母、数字、汉字与 _ . -，至多 64 字",
             )
         if kind != "opaque" or secret is None:
-            made = keys.generate(kind)
-            if secret is not None and len(secret) != len(made):
+            fresh = keys.generate(kind)
+            if secret is not None and len(secret) != len(fresh):
                 raise Invalid(
-                    "keys.bad_secret", f"{kind} 的密钥应为 {len(made)} 字节", "请核对所导入的密钥"
+                    "keys.bad_secret", f"{kind} 的密钥应为 {len(fresh)} 字节", "请核对所导入的密钥"
                 )
-            secret = secret or made
-        info = KeyInfo(name, 1, kind, purpose, _now(), persons=_persons(custodians))
-        entry = _entry(info, secret, custodians)
+            secret = secret or fresh
+        info = KeyInfo(name, 1, kind, purpose, now(), persons=persons(custodians))
+        made = entry(info, secret, custodians)
 
-        def change(body: _Body) -> KeyInfo:
+        def change(body: Content) -> KeyInfo:
             if any(e.info.name == name for e in body.entries):
                 raise Conflict("keys.exists", f"已有名为 {name} 的密钥", "请换一个名称，或轮换它")
-            body.entries.append(entry)
-            _note(body, "keys.created", info, purpose=purpose)
+            body.entries.append(made)
+            note(body, "keys.created", info, purpose=purpose)
             return info
 
         return self._change(change)
@@ -193,13 +175,13 @@ class KeyStore:
             NotYet: it takes two persons, and they have not approved.
             NotPermitted: an approval does not hold.
         """
-        entry = _find(self._load(), name, version)
-        if entry.release is None:
-            return Key(entry.info, entry.secret or b"")
-        secret = release.open_(entry.release, approvals, _context(entry.info))
+        held = find(self._load(), name, version)
+        if held.release is None:
+            return Key(held.info, held.secret or b"")
+        secret = release.open_(held.release, approvals, context(held.info))
         approved_by = sorted(approvals or {})
-        self._change(lambda body: _note(body, "keys.released", entry.info, approved_by=approved_by))
-        return Key(entry.info, secret)
+        self._change(lambda body: note(body, "keys.released", held.info, approved_by=approved_by))
+        return Key(held.info, secret)
 
     def rotate(self, name: str, custodians: Approvals | None = None) -> KeyInfo:
         """Makes a new version the active one; the one before still opens what it closed.
@@ -208,7 +190,7 @@ class KeyStore:
             NotFound: no such key.
             Invalid: a two-person key without its custodians.
         """
-        before = _find(self._load(), name, None).info
+        before = find(self._load(), name, None).info
         if before.persons and custodians is None:
             raise Invalid("keys.custodians", "双人密钥轮换时须重新由保管人设定口令", "请给出保管人")
         info = KeyInfo(
@@ -216,19 +198,19 @@ class KeyStore:
             before.version + 1,
             before.kind,
             before.purpose,
-            _now(),
-            persons=_persons(custodians),
+            now(),
+            persons=persons(custodians),
         )
-        entry = _entry(info, keys.generate(before.kind), custodians)
+        made = entry(info, keys.generate(before.kind), custodians)
 
-        def change(body: _Body) -> KeyInfo:
+        def change(body: Content) -> KeyInfo:
             if any(e.info.name == name and e.info.version >= info.version for e in body.entries):
                 raise Conflict("keys.moved_on", f"密钥 {name} 刚被他人轮换", "请重新查看后再试")
             for each in body.entries:
                 if each.info.name == name and each.info.state == "active":
                     each.info = msgspec.structs.replace(each.info, state="retired")
-            body.entries.append(entry)
-            _note(body, "keys.rotated", info)
+            body.entries.append(made)
+            note(body, "keys.rotated", info)
             return info
 
         return self._change(change)
@@ -243,12 +225,12 @@ class KeyStore:
             NotFound: no such version, or destroyed already.
         """
 
-        def change(body: _Body) -> KeyInfo:
-            entry = _find(body, name, version)
-            entry.secret = entry.release = None
-            entry.info = msgspec.structs.replace(entry.info, state="destroyed")
-            _note(body, "keys.destroyed", entry.info, reason=reason)
-            return entry.info
+        def change(body: Content) -> KeyInfo:
+            held = find(body, name, version)
+            held.secret = held.release = None
+            held.info = msgspec.structs.replace(held.info, state="destroyed")
+            note(body, "keys.destroyed", held.info, reason=reason)
+            return held.info
 
         return self._change(change)
 
@@ -272,19 +254,18 @@ class KeyStore:
         passphrases.strong_enough(new)
         how = msgspec.structs.replace(self._stretch, salt=os.urandom(len(self._stretch.salt)))
         key = derive.from_passphrase(new, how, KEY_BYTES[self._cipher][-1])
-        with keyfile.locked(self.path):
+        with keyfile.changing(self.path):
             body = self._load()
-            body.history.append(_event("keys.passphrase_changed", self.path.name, {}))
-            write_atomically(self.path, keyfile.close(body, key, how, self._cipher))
-            keymark.note(self.path, body.history)
+            body.history.append(event("keys.passphrase_changed", self.path.name, {}))
+            _kept(self.path, body, key, how, self._cipher)
         self._key, self._stretch = key, how
 
-    def _load(self) -> _Body:
+    def _load(self) -> Content:
         body = self._unsealed()
         keymark.check(self.path, body.history)
         return body
 
-    def _unsealed(self) -> _Body:
+    def _unsealed(self) -> Content:
         envelope = keyfile.read(self.path)
         if envelope.stretch != self._stretch:
             raise Conflict("keys.moved_on", "密钥库口令已被更换", "请以新口令重新打开")
@@ -292,7 +273,7 @@ class KeyStore:
             plain = choose.unseal(
                 self._cipher, self._key, envelope.nonce, envelope.sealed, keyfile.aad(envelope)
             )
-            return msgspec.msgpack.decode(plain, type=_Body)
+            return msgspec.msgpack.decode(plain, type=Content)
         except IntegrityBroken:
             raise NotPermitted(
                 "keys.wrong_passphrase",
@@ -300,61 +281,18 @@ class KeyStore:
                 "请核对口令；如口令无误，请从备份恢复该文件",
             ) from None
 
-    def _change(self, change: Callable[[_Body], _T]) -> _T:
+    def _change(self, change: Callable[[Content], _T]) -> _T:
         """Applies a change to the newest content, under a lock; all of it or nothing is kept."""
-        try:
-            with keyfile.locked(self.path):
-                body = self._load()
-                result = change(body)
-                content = keyfile.close(body, self._key, self._stretch, self._cipher)
-                write_atomically(self.path, content)
-                keymark.note(self.path, body.history)
-        except OSError:
-            raise keyfile.not_writable(self.path) from None
+        with keyfile.changing(self.path):
+            body = self._load()
+            result = change(body)
+            self._keep(body)
         return result
 
-
-def _persons(custodians: Approvals | None) -> tuple[str, ...]:
-    return tuple(sorted(release.person(name) for name in custodians or ()))
-
-
-def _entry(info: KeyInfo, secret: bytes, custodians: Approvals | None) -> _Entry:
-    if custodians is None:
-        return _Entry(info, secret)
-    return _Entry(info, release=release.close(secret, custodians, _context(info)))
+    def _keep(self, body: Content) -> None:
+        _kept(self.path, body, self._key, self._stretch, self._cipher)
 
 
-def _context(info: KeyInfo) -> bytes:
-    return msgspec.json.encode(("pingyao/two-person", info.name, info.version))
-
-
-def _find(body: _Body, name: str, version: int | None) -> _Entry:
-    found = [e for e in body.entries if e.info.name == name]
-    if not found:
-        raise NotFound(
-            "keys.unknown", f"没有名为 {name[:64]} 的密钥", "pingyao keys list 可查看全部"
-        )
-    for entry in found:
-        if (version is None and entry.info.state == "active") or entry.info.version == version:
-            if entry.info.state == "destroyed":
-                break
-            return entry
-    raise NotFound(
-        "keys.destroyed",
-        f"密钥 {name} {'没有可用的版本' if version is None else f'的版本 {version} 不存在或已销毁'}",
-        "由它加密的数据无法再打开；如属误销毁，只能从销毁前的密钥库备份恢复",
-    )
-
-
-def _note(body: _Body, kind: str, info: KeyInfo, **facts: object) -> None:
-    body.history.append(
-        _event(kind, info.name, {"version": info.version, "kind": info.kind, **facts})
-    )
-
-
-def _event(kind: str, subject: str, facts: dict[str, object]) -> EvidenceEvent:
-    return EvidenceEvent(kind, subject, getpass.getuser(), _now(), facts)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _kept(path: Path, body: Content, key: bytes, stretch: Stretch, cipher: str) -> None:
+    write_atomically(path, keyfile.close(body, key, stretch, cipher))
+    keymark.note(path, body.history)

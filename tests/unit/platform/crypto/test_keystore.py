@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -18,7 +19,14 @@ from pingyao.kernel.errors import (
     NotYet,
     Unsupported,
 )
-from pingyao.platform.crypto import derive, keyfile, keys, keystore, passphrases, release
+from pingyao.platform.crypto import (
+    derive,
+    keyfile,
+    keys,
+    keystore_content,
+    passphrases,
+    release,
+)
 from pingyao.platform.crypto.derive import Stretch
 from pingyao.platform.crypto.keystore import (
     KeyStore,
@@ -235,8 +243,18 @@ def test_two_open_stores_do_not_lose_each_others_keys(store: KeyStore) -> None:
         store.create("b", "sm4")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.create("l", "sm4"),
+        lambda store: store.rotate("k"),
+        lambda store: store.destroy("k", 1, reason="期满"),
+        lambda store: store.change_passphrase("another correct horse battery"),
+        lambda store: store.accept("换机"),
+    ],
+)
 def test_a_full_disk_leaves_the_store_as_it_was(
-    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[KeyStore], object]
 ) -> None:
     store.create("k", "sm4")
     before = store.path.read_bytes()
@@ -246,10 +264,22 @@ def test_a_full_disk_leaves_the_store_as_it_was(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Invalid) as told:
-        store.create("l", "sm4")
+        change(store)
     assert told.value.code == "keys.not_writable"
+    assert told.value.remedy
     assert store.path.read_bytes() == before
     assert [p for p in store.path.parent.iterdir() if "lock" not in p.name] == [store.path]
+    monkeypatch.undo()
+    assert [i.name for i in store.infos()] == ["k"]
+
+
+def test_a_store_whose_folder_is_gone_is_not_made_anew(store: KeyStore) -> None:
+    folder = store.path.parent
+    away = folder.rename(folder.with_name(f"{folder.name}-unmounted"))
+    with pytest.raises((Invalid, NotFound)):
+        store.create("l", "sm4")
+    assert not folder.exists()
+    away.rename(folder)
 
 
 @pytest.mark.parametrize("pair", [("张", "李"), ("张", "王"), ("王", "李")])
@@ -311,7 +341,7 @@ def test_the_stores_own_passphrase_and_one_person_hold_no_secret(store: KeyStore
                 release._pair_key(each, ("张", "李")),
                 held.wraps[0].nonce,
                 held.wraps[0].sealed,
-                keystore._context(body.entries[0].info),
+                keystore_content.context(body.entries[0].info),
             )
 
 
