@@ -1,6 +1,7 @@
 """``pingyao lifecycle destroy``: asked for, approved by two, carried out, looked for, certified."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,16 +12,13 @@ from pingyao.app.evidence import settle
 from pingyao.app.opening import Db, open_catalogue
 from pingyao.app.retaining import dues, find_table
 from pingyao.app.signing import (
-    As,
     DataKeystore,
     Id,
-    Key,
-    Keystore,
     Own,
     Reason,
+    Signer,
     act_on,
     day,
-    hand_of,
     open_keys,
     rules_in_force,
 )
@@ -40,8 +38,7 @@ def request(
     /,
     *,
     reason: Reason,
-    as_: As,
-    key: Key,
+    by: Signer,
     kind: Annotated[
         Literal["file", "sealed", "table", "rows", "media"],
         Parameter(help="file 文件、sealed 加密文件、table 数据库表、rows 表中的行、media 存储介质"),
@@ -60,9 +57,7 @@ def request(
     of: Annotated[str, Parameter(help="目录中对应的表；不给则按数据源的最高级别")] = "",
     column: Annotated[str, Parameter(help="按行删除时的日期列")] = "",
     before: Annotated[str, Parameter(help="按行删除：早于此日的行，如 2015-01-01")] = "",
-    keystore: Keystore = None,
     policy: Own = (),
-    db: Db = None,
 ) -> None:
     """申请删除或销毁。SOURCE 是目录中的数据源；WHERE 是文件、数据库地址或介质编号。
 
@@ -72,7 +67,7 @@ def request(
     from pingyao.protect.erasing import FIT
     from pingyao.protect.lifecycle_model import Destruction, Thing
 
-    rules, engine = rules_in_force(policy), open_catalogue(db)
+    rules, engine = rules_in_force(policy), open_catalogue(by.db)
     if method not in FIT[kind]:
         raise Invalid(
             "erase.bad_method",
@@ -105,7 +100,7 @@ def request(
         reason,
         said,
     )
-    case = request_destruction(engine, hand_of(as_, key, keystore), body, rules)
+    case = request_destruction(engine, by.hand(), body, rules)
     settle(engine)
     print(f"已受理 {case.id}：{body.level} 级数据，须由申请人以外的两人批准")
 
@@ -126,29 +121,50 @@ def _may_go(mine: "Sequence[Due]", before: str) -> str:
 
 
 @destroy.command
-def approve(id_: Id, /, *, as_: As, key: Key, keystore: Keystore = None, db: Db = None) -> None:
+def approve(id_: Id, /, *, by: Signer) -> None:
     """批准。须两名不同的人，均不是申请人。"""
-    act_on(id_, hand_of(as_, key, keystore), "approve", db)
+    act_on(id_, by.hand(), "approve", by.db)
 
 
 @destroy.command
-def refuse(
-    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
-) -> None:
+def refuse(id_: Id, /, *, reason: Reason, by: Signer) -> None:
     """不批准。"""
-    act_on(id_, hand_of(as_, key, keystore), "refuse", db, reason=reason)
+    act_on(id_, by.hand(), "refuse", by.db, reason=reason)
 
 
 @destroy.command
-def withdraw(
-    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
-) -> None:
+def withdraw(id_: Id, /, *, reason: Reason, by: Signer) -> None:
     """由申请人撤回。"""
-    act_on(id_, hand_of(as_, key, keystore), "withdraw", db, reason=reason)
+    act_on(id_, by.hand(), "withdraw", by.db, reason=reason)
 
 
-Attachment = Annotated[tuple[Path, ...], Parameter(help="佐证文件，记其 SHA-256；可重复给出")]
-Said = Annotated[str, Parameter("--statement", help="存储介质：由何机构、以何方法、在何处")]
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """Options of the two commands that say how a thing came to its end."""
+
+    statement: Annotated[str, Parameter(help="存储介质：由何机构、以何方法、在何处")] = ""
+    attachment: Annotated[
+        tuple[Path, ...], Parameter(help="佐证文件，记其 SHA-256；可重复给出")
+    ] = ()
+    data_keystore: DataKeystore = None
+
+    @property
+    def said(self) -> str:
+        """The statement, where it says anything."""
+        return self.statement.strip()[:500]
+
+    def facts(self) -> dict[str, object]:
+        """Returns what goes into the case."""
+        from pingyao.protect.erasing import file_facts
+
+        facts: dict[str, object] = {"statement": self.said} if self.said else {}
+        if self.attachment:
+            facts["attachments"] = [file_facts(path) for path in self.attachment]
+        return facts
+
+
+_NONE = Proof()
 
 
 @destroy.command
@@ -156,26 +172,21 @@ def carry_out(
     id_: Id,
     /,
     *,
-    as_: As,
-    key: Key,
-    statement: Said = "",
-    attachment: Attachment = (),
-    data_keystore: DataKeystore = None,
-    keystore: Keystore = None,
-    db: Db = None,
+    by: Signer,
+    proof: Proof = _NONE,
 ) -> None:
     """执行已批准的删除或销毁；不可撤销。中断后可再次执行。"""
     from pingyao.protect import erasing
     from pingyao.protect.rules.cases import state
 
-    case, body = _destruction(id_, db)
-    who, keys = hand_of(as_, key, keystore), _keys(body, data_keystore)
-    if body.thing.kind == "media" and not (statement.strip() and attachment):
+    case, body = _destruction(id_, by.db)
+    who, keys = by.hand(), _keys(body, proof.data_keystore)
+    if body.thing.kind == "media" and not (proof.said and proof.attachment):
         raise Invalid("lifecycle.no_statement", "介质的销毁须有说明与佐证", "请给出 --statement 与 --attachment")  # fmt: skip
-    facts = _attached(statement, attachment)
+    facts = proof.facts()
     seen: erasing.Facts = {} if state(case) == "started" else erasing.inspect(body, keys)
-    act_on(id_, who, "start", db, **seen)
-    act_on(id_, who, "carry_out", db, **erasing.carry_out(body, keys, case.id), **facts)
+    act_on(id_, who, "start", by.db, **seen)
+    act_on(id_, who, "carry_out", by.db, **erasing.carry_out(body, keys, case.id), **facts)
 
 
 @destroy.command
@@ -183,27 +194,22 @@ def verify(
     id_: Id,
     /,
     *,
-    as_: As,
-    key: Key,
-    statement: Said = "",
-    attachment: Attachment = (),
-    data_keystore: DataKeystore = None,
-    keystore: Keystore = None,
-    db: Db = None,
+    by: Signer,
+    proof: Proof = _NONE,
 ) -> None:
     """核实是否确已删除或不可恢复；须由执行人以外的人办理。未通过的退回执行。"""
     from pingyao.protect import erasing
 
-    case, body = _destruction(id_, db)
-    who = hand_of(as_, key, keystore)
-    facts = _attached(statement, attachment)
+    case, body = _destruction(id_, by.db)
+    who = by.hand()
+    facts = proof.facts()
     if body.thing.kind == "media":
-        if not statement.strip():
+        if not proof.said:
             raise Invalid("erase.by_person", "介质须由人核实", "请以 --statement 写明如何核实")
-        act_on(id_, who, "verify", db, checked="statement", **facts)
+        act_on(id_, who, "verify", by.db, checked="statement", **facts)
         return
-    gone, seen = erasing.look(body, _keys(body, data_keystore))
-    act_on(id_, who, "verify" if gone else "fail", db, **seen, **facts)
+    gone, seen = erasing.look(body, _keys(body, proof.data_keystore))
+    act_on(id_, who, "verify" if gone else "fail", by.db, **seen, **facts)
     if not gone:
         raise Conflict(
             "lifecycle.not_gone", f"{case.id} 未通过核实，已退回执行", "请查明原因后再次 carry-out"
@@ -224,15 +230,6 @@ def _keys(body: "Destruction", keystore: Path | None) -> "KeyStore | None":
     """Opens the keystore of the data, where what is destroyed are its keys."""
     sealed = body.thing.kind == "sealed"
     return open_keys(keystore, "PINGYAO_DATA_KEYSTORE") if sealed else None
-
-
-def _attached(statement: str, attachments: Sequence[Path]) -> dict[str, object]:
-    from pingyao.protect.erasing import file_facts
-
-    facts: dict[str, object] = {"statement": statement.strip()[:500]} if statement.strip() else {}
-    if attachments:
-        facts["attachments"] = [file_facts(path) for path in attachments]
-    return facts
 
 
 @destroy.command

@@ -2,30 +2,24 @@
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from pingyao.app.evidence import settle
-from pingyao.app.opening import Db, open_catalogue
+from pingyao.app.opening import open_catalogue
 from pingyao.app.retaining import find_table, holdings
 from pingyao.app.signing import (
-    As,
     Id,
-    Key,
-    Keystore,
     Own,
     Reason,
+    Signer,
     act_on,
-    hand_of,
     rules_in_force,
 )
 from pingyao.kernel.errors import Invalid
 from pingyao.platform.settings import load_settings
 from pingyao.protect.model import Purpose
-
-if TYPE_CHECKING:  # commands import what they need when they run
-    pass
 
 export = App(name="export", help="导出审批：申请、按级别由相应角色批准、一次有效")
 
@@ -37,8 +31,7 @@ def request_(
     reason: Reason,
     rows: Annotated[int, Parameter(help="至多多少行")],
     until: Annotated[str, Parameter(help="有效至，如 2026-12-31")],
-    as_: As,
-    key: Key,
+    by: Signer,
     from_: Annotated[str, Parameter("--from", help="自何日起有效；默认今天")] = "",
     plan: Annotated[Path | None, Parameter(help="保护方案：.xlsx 或 .json")] = None,
     file: Annotated[
@@ -49,9 +42,7 @@ def request_(
     ] = "",
     source: Annotated[str, Parameter(help="该文件或表所属的目录中的数据源")] = "",
     for_: Annotated[Purpose, Parameter("--for", help="该文件或表的用途")] = "sharing",
-    keystore: Keystore = None,
     policy: Own = (),
-    db: Db = None,
 ) -> None:
     """申请导出：给出方案、文件或一张表；方案、文件改动一个字节，批准即不适用。"""
     from pingyao.protect.approvals import request_export
@@ -64,7 +55,7 @@ def request_(
             "请给出 --plan，或 --file、--table 之一与 --source",
             "请改正后再试",
         )
-    rules, engine = rules_in_force(policy), open_catalogue(db)
+    rules, engine = rules_in_force(policy), open_catalogue(by.db)
     from pingyao.app.protection import policy as protection
 
     aims = protection(tuple(Path(p) for p in load_settings().policies))
@@ -86,7 +77,7 @@ def request_(
     today = f"{date.today()}"  # noqa: DTZ011 - the institution's own day
     body = Export(for_, recipient.strip(), source, bound, level, personal, rows, from_ or today, until, reason, ())  # fmt: skip
     leaves = aims.purposes[for_].leaves
-    case = request_export(engine, hand_of(as_, key, keystore), body, rules, leaves=leaves)
+    case = request_export(engine, by.hand(), body, rules, leaves=leaves)
     settle(engine)
     roles = case.body.roles if isinstance(case.body, Export) else ()
     print(f"已受理 {case.id}：{level} 级，须经 {'、'.join(roles)} 批准")
@@ -99,26 +90,19 @@ def approve_(
     /,
     *,
     role: Annotated[str, Parameter(help="以何角色批准")],
-    as_: As,
-    key: Key,
-    keystore: Keystore = None,
-    db: Db = None,
+    by: Signer,
 ) -> None:
     """以某一角色批准；各角色须是不同的人，均不是申请人。"""
-    act_on(id_, hand_of(as_, key, keystore), "approve", db, role=role)
+    act_on(id_, by.hand(), "approve", by.db, role=role)
 
 
 @export.command(name="refuse")
-def refuse_(
-    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
-) -> None:
+def refuse_(id_: Id, /, *, reason: Reason, by: Signer) -> None:
     """不批准。"""
-    act_on(id_, hand_of(as_, key, keystore), "refuse", db, reason=reason)
+    act_on(id_, by.hand(), "refuse", by.db, reason=reason)
 
 
 @export.command
-def revoke(
-    id_: Id, /, *, reason: Reason, as_: As, key: Key, keystore: Keystore = None, db: Db = None
-) -> None:
+def revoke(id_: Id, /, *, reason: Reason, by: Signer) -> None:
     """撤销尚未使用的批准。"""
-    act_on(id_, hand_of(as_, key, keystore), "revoke", db, reason=reason)
+    act_on(id_, by.hand(), "revoke", by.db, reason=reason)

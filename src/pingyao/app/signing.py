@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pingyao.app.evidence import settle
-from pingyao.app.opening import open_catalogue
+from pingyao.app.opening import Db, open_catalogue
 from pingyao.kernel.errors import Invalid
 from pingyao.platform.settings import load_settings
 
@@ -57,6 +58,21 @@ def hand_of(name: str, key: str, keystore: Path | None) -> "Hand":
     from pingyao.protect.acting import hand
 
     return hand(open_keys(keystore), name, key)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """Options of every command that a person signs."""
+
+    as_: As
+    key: Key
+    keystore: Keystore = None
+    db: Db = None
+
+    def hand(self) -> "Hand":
+        """Takes the signing key out of the keystore, which takes as long as its passphrase demands."""
+        return hand_of(self.as_, self.key, self.keystore)
 
 
 Id = Annotated[str, Parameter(help="编号")]

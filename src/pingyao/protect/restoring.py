@@ -63,10 +63,11 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         asset = pick(reading, job.table, job.columns)
         names = [f.place.column for f in asset.fields]
         wanted = _wanted(job, job.origin or asset.name, names)
-        fields = [
-            Field(d.place, "other", d.level_before, d.personal_before) for d in wanted.values()
-        ]
-        asked(terms.policy, terms.purpose, fields, terms.use)
+        fields = {
+            name: Field(d.place, "other", d.level_before, d.personal_before)
+            for name, d in wanted.items()
+        }
+        asked(terms.policy, terms.purpose, fields.values(), terms.use)
         batches = reading.batches(asset)
         first = next(batches, None)
         if first is None:
@@ -78,7 +79,7 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
             for name, done in wanted.items():
                 cell = Cell(
                     array=arrays[name],
-                    field=Field(done.place, "other", done.level_before, done.personal_before),
+                    field=fields[name],
                     params=done.params,
                     policy=job.policy,
                     other=batch.column,
@@ -105,7 +106,7 @@ def restore(reading: Reading, sink: Sink, job: Restoring) -> tuple[Release, dict
         }
         staged = sink.staged()
         staged = witnessed(staged, job.witness(staged))
-        release = let_out(terms, "restore", sink, staged, fields, facts)
+        release = let_out(terms, "restore", sink, staged, fields.values(), facts)
     return release, lost
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -304,6 +305,27 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, store: KeyStore) -> N
         assert process.stdout.read() == "protect.disk_full\n"
     left = {p.name for p in tmp_path.iterdir()} - {".keys.pks.lock"}
     assert left == {"clear", "keys.pks"}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(path.read_bytes() + b"more"),
+        lambda path: path.write_bytes(b"y" * 5000),
+        lambda path: os.truncate(path, 4999),
+        lambda path: os.utime(path, ns=(1, 1)),
+    ],
+)
+def test_a_source_written_to_meanwhile_is_not_sealed(
+    tmp_path: Path, store: KeyStore, change: Callable[[Path], object]
+) -> None:
+    source, target = tmp_path / "clear", tmp_path / "out"
+    source.write_bytes(b"x" * 5000)
+    with pytest.raises(Conflict) as told:
+        sealing.seal(source, target, store, ("national",), suite="gm", told=lambda _: change(source))  # fmt: skip
+    assert told.value.code == "protect.source_changed"
+    assert not target.exists()
 
 
 def test_killed_half_way_the_target_is_not_there(tmp_path: Path, store: KeyStore) -> None:

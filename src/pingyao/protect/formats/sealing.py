@@ -2,15 +2,12 @@
 
 import errno
 import os
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import BinaryIO, cast
 
 import msgspec
-import numpy as np
 
 from pingyao.kernel.errors import (
     Conflict,
@@ -20,17 +17,15 @@ from pingyao.kernel.errors import (
     PingyaoError,
     Unavailable,
 )
-from pingyao.platform.crypto import choose, lanes
+from pingyao.platform.crypto import choose
 from pingyao.platform.crypto.keys import Approvals, KeyHolder
 from pingyao.platform.crypto.ports import TAG_BYTES
 from pingyao.platform.files import replacing
 from pingyao.protect.formats import sealed
+from pingyao.protect.formats.chunks import Hashing, Told, Work, read_at, spread, write_at
 from pingyao.protect.formats.sealed import CHUNK_BYTES, LEAF_BYTES, SUITES, Foot, Head, Plan
 
-_MOST_WORKERS = 4
 _DATA_KEY_BYTES = 32
-Told = Callable[[int], None]
-_Work = Callable[[int, int], int]
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -66,7 +61,7 @@ def seal(
         told: told of bytes done.
 
     Raises:
-        Conflict: the target exists.
+        Conflict: the target exists, or the source is written to meanwhile.
         Invalid: no keys, an unknown suite, or the target cannot be written.
         NotFound: no such file or key.
     """
@@ -83,23 +78,24 @@ def seal(
     with _reading(source) as given, _writing(target) as file:
         sealed.write_head(file, Head(plan, keys))
         file.flush()
-        start, length = file.tell(), os.fstat(given.fileno()).st_size
+        start, before = file.tell(), _written(given)
+        length = before[0]
         count = max(1, -(-length // CHUNK_BYTES))
         leaves = bytearray(count * LEAF_BYTES)
 
-        def worker() -> _Work:
-            aead, hashing = choose.aead(cipher, secret.content), _Hashing(hashed_by, CHUNK_BYTES)
+        def worker() -> Work:
+            aead, hashing = choose.aead(cipher, secret.content), Hashing(hashed_by, CHUNK_BYTES)
             text = memoryview(bytearray(CHUNK_BYTES))
 
             def work(first: int, stop: int) -> int:
                 done = 0
                 for number in range(first, stop):
                     piece = text[: min(CHUNK_BYTES, length - number * CHUNK_BYTES)]
-                    _read_at(given, piece, number * CHUNK_BYTES)
+                    read_at(given, piece, number * CHUNK_BYTES)
                     chunk = hashing.row(number - first, len(piece) + TAG_BYTES)
                     last = number == count - 1
                     aead.encrypt(sealed.nonce(number, last=last), piece, bound, chunk)
-                    _write_at(file, chunk, start + number * (CHUNK_BYTES + TAG_BYTES))
+                    write_at(file, chunk, start + number * (CHUNK_BYTES + TAG_BYTES))
                     hashing.take(number - first)
                     done += len(piece)
                 leaves[first * LEAF_BYTES : stop * LEAF_BYTES] = hashing.leaves()
@@ -107,7 +103,13 @@ def seal(
 
             return work
 
-        _spread(count, worker, told)
+        spread(count, worker, told)
+        if _written(given) != before:
+            raise Conflict(
+                "protect.source_changed",
+                f"{source.name} 在加密过程中被改写",
+                "请待其写完后重试，目标未作改动",
+            )
         file.seek(start + length + count * TAG_BYTES)
         file.write(leaves)
         foot = Foot(count, length, sealed.root_of(bytes(leaves), suite))
@@ -145,7 +147,7 @@ def open_(
 
         with _writing(target) as file:
 
-            def worker() -> _Work:
+            def worker() -> Work:
                 aead = choose.aead(SUITES[plan.suite][0], secret.content)
                 chunk = memoryview(bytearray(size + TAG_BYTES))
                 text = memoryview(bytearray(size + TAG_BYTES))
@@ -155,17 +157,17 @@ def open_(
                     for number in range(first, stop):
                         length = min(size, foot.length - number * size)
                         piece = chunk[: length + TAG_BYTES]
-                        _read_at(given, piece, start + number * (size + TAG_BYTES))
+                        read_at(given, piece, start + number * (size + TAG_BYTES))
                         last = number == foot.chunks - 1
                         aead.decrypt(sealed.nonce(number, last=last), piece, bound, text)
-                        _write_at(file, text[:length], number * size)
+                        write_at(file, text[:length], number * size)
                         done += length
                     return done
 
                 return work
 
             try:
-                _spread(foot.chunks, worker, told)
+                spread(foot.chunks, worker, told)
             except IntegrityBroken:
                 raise sealed.damaged(name) from None
     return _said(head, foot)
@@ -188,15 +190,15 @@ def verify(source: Path, root: bytes | None = None, told: Told = lambda _: None)
             sealed.confirm(root, foot.root, name)
         start, size = given.tell(), head.plan.chunk_bytes
 
-        def worker() -> _Work:
-            hashing = _Hashing(SUITES[head.plan.suite][1], size)
+        def worker() -> Work:
+            hashing = Hashing(SUITES[head.plan.suite][1], size)
 
             def work(first: int, stop: int) -> int:
                 done = 0
                 for number in range(first, stop):
                     length = min(size, foot.length - number * size)
                     chunk = hashing.row(number - first, length + TAG_BYTES)
-                    _read_at(given, chunk, start + number * (size + TAG_BYTES))
+                    read_at(given, chunk, start + number * (size + TAG_BYTES))
                     hashing.take(number - first)
                     done += length
                 held = leaves[first * LEAF_BYTES : stop * LEAF_BYTES]
@@ -205,7 +207,7 @@ def verify(source: Path, root: bytes | None = None, told: Told = lambda _: None)
 
             return work
 
-        _spread(foot.chunks, worker, told)
+        spread(foot.chunks, worker, told)
     return _said(head, foot)
 
 
@@ -248,94 +250,10 @@ def _said(head: Head, foot: Foot) -> Sealed:
     return Sealed(head.plan.suite, foot.chunks, foot.length, foot.root, keys)
 
 
-class _Hashing:
-    """Leaf hashes of up to sixteen chunks: one by one, or side by side where that is faster.
-
-    A leaf's 00 stands before its chunk, so that they are hashed as one.
-    """
-
-    def __init__(self, algorithm: str, chunk_bytes: int) -> None:
-        self._algorithm, self._digest = algorithm, choose.digest(algorithm)
-        self._full = 1 + chunk_bytes + TAG_BYTES
-        self._abreast = algorithm == "sm3" and lanes.beats_provider(algorithm)
-        width = lanes.row_bytes(self._full)
-        self._rows = np.zeros((lanes.LANES if self._abreast else 1, width), np.uint8)
-        self._sizes: list[int] = []
-        self._made = bytearray()
-
-    def row(self, number: int, size: int) -> memoryview:
-        """Returns where a chunk of this size is to be put."""
-        row = self._rows[number % len(self._rows)]
-        row[0] = 0
-        self._sizes.append(1 + size)
-        return row.data[1 : 1 + size]
-
-    def take(self, number: int) -> None:
-        """Takes the chunk that was put there."""
-        if not self._abreast:
-            self._made += self._digest(self._rows[0].data[: self._sizes[number]])
-
-    def leaves(self) -> bytearray:
-        """Returns the leaves of the chunks taken, and begins anew."""
-        if self._sizes == [self._full] * lanes.LANES and self._abreast:
-            self._made += b"".join(lanes.digest_rows(self._algorithm, self._rows, self._full))
-        elif self._abreast:
-            for row, size in zip(self._rows, self._sizes, strict=False):
-                self._made += self._digest(row.data[:size])
-        made, self._made, self._sizes = self._made, bytearray(), []
-        return made
-
-
-def _spread(count: int, worker: Callable[[], _Work], told: Told) -> None:
-    """Works on numbered chunks, sixteen at a time, on the cores there are.
-
-    Every core reads, works and writes by itself, so that a chunk stays in its cache.
-
-    Args:
-        worker: makes what works on a range of chunks, for one thread, and says how many bytes they were.
-    """
-    begins = iter(range(0, count, lanes.LANES))
-    failed = Event()
-
-    def run() -> None:
-        work = worker()
-        try:
-            while not failed.is_set() and (first := next(begins, None)) is not None:
-                told(work(first, min(first + lanes.LANES, count)))
-        except BaseException:
-            failed.set()
-            raise
-
-    cores = min(os.cpu_count() or 1, _MOST_WORKERS, -(-count // lanes.LANES))
-    with ThreadPoolExecutor(cores) as pool:
-        futures = [pool.submit(run) for _ in range(cores)]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            failed.set()
-
-
-def _read_at(given: BinaryIO, buffer: memoryview, offset: int) -> None:
-    filled = 0
-    try:
-        while filled < len(buffer):
-            got = os.preadv(given.fileno(), [buffer[filled:]], offset + filled)
-            if not got:
-                raise Conflict(
-                    "protect.source_changed",
-                    "源文件在读取中变短了",
-                    "请待其写完后重试，目标未作改动",
-                )
-            filled += got
-    except OSError:
-        raise Unavailable("protect.unreadable", "源文件读取中断", "请检查存储后重试") from None
-
-
-def _write_at(file: BinaryIO, data: memoryview, offset: int) -> None:
-    while len(data):
-        done = os.pwrite(file.fileno(), data, offset)
-        data, offset = data[done:], offset + done
+def _written(file: BinaryIO) -> tuple[int, int]:
+    """Returns the size of a file and when it was last written to."""
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager
