@@ -25,6 +25,7 @@ from pingyao.kernel.errors import (
     IntegrityBroken,
     Invalid,
     NotPermitted,
+    NotYet,
     PingyaoError,
     Unavailable,
 )
@@ -520,6 +521,7 @@ def test_a_release_that_fails_leaves_no_evidence_of_one(
         (MemoryError(), "MemoryError"),
         (NotPermitted("x.no", "…", "…"), None),
         (Invalid("x.odd", "…", "…"), None),
+        (NotYet("x.soon", "…", "…"), None),
     ],
 )
 def test_a_fault_leaves_evidence_and_a_mistake_none(

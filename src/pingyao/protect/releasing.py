@@ -13,6 +13,7 @@ from pingyao.kernel.errors import (
     Invalid,
     NotFound,
     NotPermitted,
+    NotYet,
     PingyaoError,
     Unsupported,
 )
@@ -34,7 +35,7 @@ from pingyao.protect.rules.regrade import remaining
 
 UNGRADED = Field(Place("", "", ""), "other", 5, 0)
 """Stands for data that nobody graded: it counts as of the highest level."""
-_DECLINED = (Invalid, NotFound, NotPermitted, Unsupported)
+_DECLINED = (Invalid, NotFound, NotPermitted, NotYet, Unsupported)
 _KINDS = {
     "seal": "protect.file.sealed",
     "mask": "protect.document.masked",
