@@ -18,13 +18,16 @@ import uvicorn
 import nodes
 from evidenced import House
 from pingyao.app.exploring import open_archive
-from pingyao.kernel.errors import NotFound
+from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.ledger import apart, desk, evidence, tables
 from pingyao.ledger.formats.tlog_policy import parse_policy
 from pingyao.ledger.model import Policy
 from pingyao.ledger.monitor import watch
 from pingyao.ledger.store.reader import POLICY, read_policy
+from pingyao.platform import audit
 from pingyao.platform.asgi import listen
+from pingyao.platform.identity import tokens
+from pingyao.platform.policy import SCOPES, URGENT
 from pingyao.platform.web.limits import Window
 from witnessed import ORIGIN
 
@@ -68,19 +71,105 @@ def test_what_is_shown_is_proven(node: nodes.Tested, house: House) -> None:
     item = find(client)
     for place in (item["key"], str(item["position"])):
         event = client.get(f"{API}/{place}").json()
-        assert event["content"] == "open"
-        assert event["body"]["sha256"] == digest(REPORT)
+        assert (event["content"], event["body"], event["subject"]) == ("sealed", {}, "报告.html")
         assert event["stands"]["head"]["root"] == told["state"]["head"]["root"]
         assert [s["witness"] for s in event["stands"]["head"]["signatures"]] == [False, True, True]
     proof = client.get(f"{API}/{item['key']}/proof")
     assert (
         proof.headers["content-disposition"] == f'attachment; filename="{item["key"]}.tlog-proof"'
     )
-    proven = evidence.read_proof(proof.content, read_policy(house.archive.folder))
-    assert evidence.read_facts(proven).sha256 == digest(REPORT)
+    policy = read_policy(house.archive.folder)
+    assert evidence.read_standing(proof.content, policy)[1] is None
+    assert digest(REPORT) not in proof.text
     assert client.get("/evidence/checkpoint").content == client.get("/log/checkpoint").content
-    trail = client.get("/api/v1/audit", params={"kind": "ledger.proof.taken"}).json()["items"]
-    assert [(e["actor"], e["subject"]) for e in trail] == [("audit1", item["key"])]
+    assert noted(node) == []
+
+
+def noted(node: nodes.Tested) -> list[tuple[str, str, str, dict[str, object]]]:
+    """Returns what the trail says of contents opened: kind, who, which and the facts; the latest first."""
+    kinds = ("ledger.payload.opened", "ledger.proof.taken")
+    with node.engine.connect() as db:
+        trail = audit.read(db, audit.Search(kind="ledger."), before=None, limit=50)
+    return [(e.kind, e.actor, e.subject, e.body) for e in trail if e.kind in kinds]
+
+
+WHY = "监管检查，来函〔2026〕7号"
+
+
+@pytest.mark.parametrize("role", ["audit", "officer"])
+def test_a_content_is_opened_for_a_reason_that_is_noted(
+    node: nodes.Tested, house: House, role: str
+) -> None:
+    client = node.client(role)
+    item = find(client)
+    event = client.post(f"{API}/{item['position']}/open", json={"reason": f" {WHY} "}).json()
+    assert (event["content"], event["body"]["sha256"]) == ("open", digest(REPORT))
+    assert event["body"]["about"] == {"scan": nodes.HOSTILE}
+    facts = {"position": item["position"], "by": role, "reason": WHY}
+    assert noted(node) == [("ledger.payload.opened", f"{role}1", item["key"], facts)]
+    page = client.post(f"/evidence/{item['key']}/open", data={"reason": WHY})
+    assert page.status_code == 200
+    assert digest(REPORT) in page.text
+    assert WHY in page.text
+    assert "<img" not in page.text
+    for answer in (
+        client.post(f"{API}/{item['key']}/proof", json={"reason": WHY}),
+        client.post(f"/evidence/{item['key']}/proof", data={"reason": WHY}),
+    ):
+        proven = evidence.read_proof(answer.content, read_policy(house.archive.folder))
+        assert evidence.read_facts(proven).sha256 == digest(REPORT)
+    assert [n[0] for n in noted(node)] == ["ledger.proof.taken"] * 2 + ["ledger.payload.opened"] * 2
+
+
+def test_without_a_reason_nothing_is_opened(node: nodes.Tested) -> None:
+    client = node.client("audit")
+    key = find(client)["key"]
+    for reason in ("", "   ", "因为", "x" * 501, "\u202e查看内容", "看\x00一看看看"):
+        page = client.post(f"/evidence/{key}/open", data={"reason": reason})
+        assert page.status_code == 422, reason
+        assert digest(REPORT) not in page.text
+        for what in ("open", "proof"):
+            answer = client.post(f"{API}/{key}/{what}", json={"reason": reason})
+            assert answer.status_code in (400, 422), reason
+            assert digest(REPORT) not in answer.text
+    assert client.post(f"{API}/{key}/open", json={}).status_code in (400, 422)
+    assert noted(node) == []
+
+
+@pytest.mark.parametrize("role", ["system", "security", "reader", ""])
+def test_nobody_else_opens_a_content(node: nodes.Tested, role: str) -> None:
+    key = find(node.client("audit"))["key"]
+    client = node.client(role)
+    headers = {"origin": "https://127.0.0.1"}
+    for what in ("open", "proof"):
+        answer = client.post(f"{API}/{key}/{what}", json={"reason": WHY}, headers=headers)
+        assert answer.status_code == (403 if role else 401)
+        page = client.post(f"/evidence/{key}/{what}", data={"reason": WHY}, headers=headers)
+        assert page.status_code == (403 if role else 303)
+    assert noted(node) == []
+
+
+def test_no_program_opens_a_content(node: nodes.Tested) -> None:
+    assert "evidence.open" not in SCOPES
+    assert "evidence.open" not in URGENT
+    officer = node.actor("officer")
+    with pytest.raises(Invalid, match="范围"):
+        tokens.make(node.engine, officer, "job", ("evidence.open",), 1)
+    made = tokens.make(node.engine, officer, "job", ("evidence.read",), 1)
+    headers = {"authorization": f"Bearer {made.text}"}
+    client = node.client()
+    assert client.get(f"{API}/1", headers=headers).status_code == 200
+    answer = client.post(f"{API}/1/open", json={"reason": WHY}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "policy.out_of_scope")
+    assert noted(node) == []
+
+
+def test_verifying_tells_of_a_file_what_tells_it_from_others(node: nodes.Tested) -> None:
+    client = node.client("reader")
+    for sha256, outcome in ((digest(REPORT), "same"), (digest("forged"), "altered")):
+        told = client.post(f"{API}/verify", json={"sha256": sha256, "name": "报告.html"}).json()
+        assert (told["outcome"], told["event"]["body"]["sha256"]) == (outcome, digest(REPORT))
+        assert not {"about", "parts"} & set(told["event"]["body"])
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -262,6 +351,9 @@ def test_without_the_key_contents_stay_sealed(node: nodes.Tested, house: House) 
     page = client.get(f"/evidence/{key}").text
     assert digest(REPORT) not in page
     proof = client.get(f"{API}/{key}/proof").text
+    for what in ("open", "proof"):
+        answer = client.post(f"{API}/{key}/{what}", json={"reason": WHY})
+        assert (answer.status_code, answer.json()["code"]) == (409, "ledger.sealed_here")
     assert (
         client.post(f"{API}/verify", json={"proof": proof}).json()["event"]["content"] == "sealed"
     )
@@ -277,6 +369,9 @@ def test_what_was_erased_still_stands(node: nodes.Tested, house: House) -> None:
     event = client.get(f"{API}/{item['key']}").json()
     assert (event["content"], event["kind"], event["body"]) == ("erased", "", {})
     assert client.get(f"/evidence/{item['key']}").status_code == 200
+    gone = client.post(f"{API}/{item['key']}/open", json={"reason": WHY})
+    assert (gone.status_code, gone.json()["code"]) == (404, "ledger.erased")
+    assert noted(node) == []
     ask = {"sha256": digest(REPORT), "name": "报告.html"}
     assert client.post(f"{API}/verify", json=ask).json()["outcome"] == "unknown"
 

@@ -93,6 +93,7 @@ def test_the_roles_are_apart() -> None:
         "override.list",
         "scan.read",
         "evidence.read",
+        "evidence.open",
         "evidence.verify",
     }
     second = {"override.list", "override.approve", "override.end"}
@@ -118,7 +119,7 @@ def test_the_roles_are_apart() -> None:
         "account.revoke",
         "account.unlock",
     }
-    evidence = {"evidence.read", "evidence.verify"}
+    evidence = {"evidence.read", "evidence.open", "evidence.verify"}
     looks = {"audit.read", "audit.export", "override.list", "members.list"} | evidence
     assert allowed["audit"] == own | looks | {"account.vouch"}
     scans = {"members.list", "scan.read", "scan.start", "scan.stop"} | evidence

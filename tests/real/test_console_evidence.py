@@ -96,8 +96,12 @@ def test_a_proof_is_taken_along_and_verified(page: Page, tmp_path: Path) -> None
     page.goto("/evidence?subject=report.html")
     page.locator("tbody a").first.click()
     page.wait_for_selector(".steps-of-proof")
+    assert page.get_by_text("SHA-256", exact=True).count() == 0
+    page.fill("#reason", "核对上月报告")
+    page.locator("form[action$='/open'] button").first.click()
+    page.wait_for_selector("dt:text-is('SHA-256')")
     with page.expect_download() as started:
-        page.locator("a[href$='/proof']").click()
+        page.locator("form[action$='/proof'] button").click()
     proof = tmp_path / "a.tlog-proof"
     started.value.save_as(proof)
     page.goto("/evidence/verify")

@@ -13,6 +13,7 @@ from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.platform.web.node import AtNode, InSeat, RowNumber
 from pingyao.platform.web.pages import go, one, render
+from pingyao.platform.web.problems import said
 
 Form = URLEncodedBody[dict[str, Any]]
 _REPORTS = {
@@ -62,6 +63,7 @@ def scan(
 ) -> Response[str]:
     """Shows a run; while it goes on, the page asks for how far it came by itself."""
     folder = carry_out.reports(number)
+    run = runs.one(node.engine, seat.actor, number)
     return render(
         node,
         seat,
@@ -69,7 +71,8 @@ def scan(
         here="scans_page",
         back=f"/scans/{number}",
         done=done,
-        run=runs.one(node.engine, seat.actor, number),
+        run=run,
+        said=said(run.code, run.detail, run.remedy, seat.language),
         reports=[name for name in _REPORTS if (folder / name).is_file()],
     )
 

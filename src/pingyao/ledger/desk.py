@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
+from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound, NotYet
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.ledger import evidence, explorer, payloads, recorded
 from pingyao.ledger.formats.documents import Difference, Document
@@ -20,6 +20,7 @@ from pingyao.platform import outbox
 from pingyao.platform.policy import Actor, require
 
 MOST_DIFFERENCES = 100
+LEAST_REASON, MOST_REASON = 4, 500
 _POSITION_DIGITS = 18
 Outcome = Literal["same", "altered", "unknown", "waiting", "proven"]
 
@@ -127,7 +128,7 @@ def listed(
 
 
 def shown(archive: Archive, actor: Actor, place: str) -> Event:
-    """Returns one event with all that proves it.
+    """Returns one event with all that proves it; its content stays sealed.
 
     Args:
         archive: where it is.
@@ -144,30 +145,41 @@ def shown(archive: Archive, actor: Actor, place: str) -> Event:
     folder = _folder(archive)
     with archive.engine.connect() as db:
         payload = _find(db, place)
-        standing = evidence.stand(folder, payload)
-        opening, content = _opened(db, archive, payload)
-        return tell_event(folder, standing, opening, content, payload.about)
+        content: Content = "erased" if payload.wrapped is None else "sealed"
+        return tell_event(folder, evidence.stand(folder, payload), None, content, payload.about)
+
+
+def opened(archive: Archive, actor: Actor, place: str, reason: str) -> Event:
+    """Returns one event with its content; who opened it and why is noted before anybody sees it.
+
+    Raises: as `shown`, and
+        Invalid: no reason, or one out of bounds.
+        NotYet: contents stay sealed on this node.
+        NotFound: the content was erased.
+    """
+    payload, standing, opening = _open(archive, actor, place, reason, "ledger.payload.opened")
+    return tell_event(_folder(archive), standing, opening, "open", payload.about)
 
 
 def proof(archive: Archive, actor: Actor, place: str) -> tuple[str, bytes]:
-    """Returns an event's name and its ``.tlog-proof`` file; that its content was taken along is noted.
+    """Returns an event's name and its ``.tlog-proof`` file, its content left sealed.
 
     Raises: as `shown`.
     """
     require(actor, "evidence.read")
     folder = _folder(archive)
-    with archive.engine.begin() as db:
+    with archive.engine.connect() as db:
         payload = _find(db, place)
-        standing = evidence.stand(folder, payload)
-        opening, _ = _opened(db, archive, payload)
-        if opening is not None:
-            body: dict[str, object] = {"position": standing.proof.index}
-            at = datetime.now(UTC)
-            outbox.emit(
-                db, [EvidenceEvent("ledger.proof.taken", payload.key, actor.name, at, body)]
-            )
-    extra = format_opening(standing.entry, opening)
-    return payload.key, format_proof(msgspec.structs.replace(standing.proof, extra=extra))
+        return payload.key, _as_file(evidence.stand(folder, payload), None)
+
+
+def opened_proof(archive: Archive, actor: Actor, place: str, reason: str) -> tuple[str, bytes]:
+    """Returns an event's name and a proof file that lays its content open; that is noted.
+
+    Raises: as `opened`.
+    """
+    payload, standing, opening = _open(archive, actor, place, reason, "ledger.proof.taken")
+    return payload.key, _as_file(standing, opening)
 
 
 def checkpoint(archive: Archive, actor: Actor) -> str:
@@ -221,12 +233,7 @@ def check_document(
     """
     require(actor, "evidence.verify")
     folder = _folder(archive)
-    if archive.reader is None:
-        raise NotYet(
-            "ledger.sealed_here",
-            "本节点没有打开解读存证的密钥，不能核对文件",
-            "请由运维人员以 PINGYAO_KEYSTORE_PASSPHRASE_FILE 给出密钥库口令后重启节点",
-        )
+    reader = _reader(archive)
     with archive.engine.connect() as db:
         same = recorded.same_documents(db, sha256)
         # Waiting ones of the name say nothing yet; only what the log holds is compared with.
@@ -237,12 +244,12 @@ def check_document(
             return Verdict("waiting", name)
         key = same[0] if same else like[-1]
         try:
-            proven = evidence.prove(db, folder, key, archive.reader.name, archive.reader.private)
+            proven = evidence.prove(db, folder, key, reader.name, reader.private)
         except NotYet:
             return Verdict("waiting", name)
         facts = evidence.read_facts(proven)
         standing = evidence.Standing(proven.entry, proven.proof, proven.head, proven.signed)
-        event = tell_event(folder, standing, proven.opening, "open")
+        event = _of_the_file(tell_event(folder, standing, proven.opening, "open"))
         if same:
             if facts.sha256 != sha256 or (document is not None and facts.sm3 != document.sm3):
                 raise IntegrityBroken(
@@ -269,12 +276,44 @@ def _find(db: sa.Connection, place: str) -> payloads.Payload:
     return payloads.find(db, place)
 
 
-def _opened(
-    db: sa.Connection, archive: Archive, payload: payloads.Payload
-) -> tuple[Opening | None, Content]:
-    if payload.wrapped is None:
-        return None, "erased"
+def _open(
+    archive: Archive, actor: Actor, place: str, reason: str, kind: str
+) -> tuple[payloads.Payload, evidence.Standing, Opening]:
+    """Opens what an event commits to, and notes in the same transaction who did and why."""
+    require(actor, "evidence.open")
+    folder, reader = _folder(archive), _reader(archive)
+    reason = " ".join(reason.split())
+    if not LEAST_REASON <= len(reason) <= MOST_REASON or not reason.isprintable():
+        raise Invalid(
+            "ledger.reason_to_open",
+            f"查看存证内容须写明理由，{LEAST_REASON} 至 {MOST_REASON} 字",
+            "请写明因何事、依何要求查看",
+        )
+    with archive.engine.begin() as db:
+        payload = _find(db, place)
+        standing = evidence.stand(folder, payload)
+        opening = payloads.open_payload(db, payload, reader.name, reader.private)
+        body = {"position": standing.proof.index, "by": actor.role, "reason": reason}
+        outbox.emit(db, [EvidenceEvent(kind, payload.key, actor.name, datetime.now(UTC), body)])
+    return payload, standing, opening
+
+
+def _reader(archive: Archive) -> Reader:
     if archive.reader is None:
-        return None, "sealed"
-    reader = archive.reader
-    return payloads.open_payload(db, payload, reader.name, reader.private), "open"
+        raise NotYet(
+            "ledger.sealed_here",
+            "本节点没有打开解读存证的密钥，不能查看内容、核对文件",
+            "请由运维人员以 PINGYAO_KEYSTORE_PASSPHRASE_FILE 给出密钥库口令后重启节点",
+        )
+    return archive.reader
+
+
+def _as_file(standing: evidence.Standing, opening: Opening | None) -> bytes:
+    extra = format_opening(standing.entry, opening)
+    return format_proof(msgspec.structs.replace(standing.proof, extra=extra))
+
+
+def _of_the_file(event: Event) -> Event:
+    """Leaves of a recorded file what tells it from others; whatever else was noted stays sealed."""
+    body = {k: v for k, v in event.body.items() if k not in ("about", "parts")}
+    return msgspec.structs.replace(event, body=body)

@@ -30,6 +30,12 @@ class Found(msgspec.Struct, frozen=True):
     before: int | None
 
 
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For what reason a content is opened."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=desk.MOST_REASON)]
+
+
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be verified: a file by its hash and name, or the text of a ``.tlog-proof``."""
 
@@ -63,8 +69,20 @@ def found(
     sync_to_thread=True,
 )
 def shown(place: Place, archive: AtArchive, seat: InSeat) -> desk.Event:
-    """Returns an event by its key or its position in the log, everything checked anew."""
+    """Returns an event by its key or its position in the log, everything checked anew, its content sealed."""
     return desk.shown(archive, seat.actor, place)
+
+
+@post(
+    "/{place:str}/open",
+    summary="查看存证内容 · Open a sealed content",
+    action="evidence.open",
+    status_code=HTTP_200_OK,
+    sync_to_thread=True,
+)
+def opened(place: Place, data: JSONBody[Why], archive: AtArchive, seat: InSeat) -> desk.Event:
+    """Returns an event with its content; who opened it and why goes into the audit trail."""
+    return desk.opened(archive, seat.actor, place, data.reason)
 
 
 @get(
@@ -75,8 +93,23 @@ def shown(place: Place, archive: AtArchive, seat: InSeat) -> desk.Event:
     sync_to_thread=True,
 )
 def proof(place: Place, archive: AtArchive, seat: InSeat) -> Response[bytes]:
-    """Returns the proof file of an event."""
+    """Returns the proof file of an event, its content left sealed."""
     return as_proof(*desk.proof(archive, seat.actor, place))
+
+
+@post(
+    "/{place:str}/proof",
+    summary="含内容的证明文件 · Proof file with the content",
+    action="evidence.open",
+    status_code=HTTP_200_OK,
+    media_type=OCTETS,
+    sync_to_thread=True,
+)
+def opened_proof(
+    place: Place, data: JSONBody[Why], archive: AtArchive, seat: InSeat
+) -> Response[bytes]:
+    """Returns a proof file that lays the content open; that too goes into the audit trail."""
+    return as_proof(*desk.opened_proof(archive, seat.actor, place, data.reason))
 
 
 @get(
@@ -121,5 +154,7 @@ def as_file(content: bytes, name: str) -> Response[bytes]:
 
 
 router = Router(
-    "/evidence", tags=["evidence"], route_handlers=[found, shown, proof, checkpoint, verify]
+    "/evidence",
+    tags=["evidence"],
+    route_handlers=[found, shown, opened, proof, opened_proof, checkpoint, verify],
 )

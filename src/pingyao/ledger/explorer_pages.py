@@ -71,23 +71,60 @@ def evidence_page(
 
 @get("/evidence/{place:str}", action="evidence.read", sync_to_thread=True)
 def event_page(place: Place, node: AtNode, seat: InSeat, archive: AtArchive) -> Response[str]:
-    """Shows one event, and what proves it."""
-    return render(
-        node,
-        seat,
-        "event.html.j2",
-        here="evidence_page",
-        back=f"/evidence/{place}",
-        done="",
-        event=desk.shown(archive, seat.actor, place),
-        kinds=audit.kinds(),
-    )
+    """Shows one event and what proves it; its content stays sealed."""
+    return _event(node, seat, archive, desk.shown(archive, seat.actor, place))
+
+
+@post("/evidence/{place:str}/open", action="evidence.open", sync_to_thread=True)
+def open_event(
+    place: Place, data: Form, node: AtNode, seat: InSeat, archive: AtArchive
+) -> Response[str]:
+    """Shows one event with its content, for a reason that is noted."""
+    reason = one(data, "reason")
+    try:
+        event = desk.opened(archive, seat.actor, place, reason)
+    except Invalid as error:
+        return _event(node, seat, archive, desk.shown(archive, seat.actor, place), error=error)
+    return _event(node, seat, archive, event, reason)
 
 
 @get("/evidence/{place:str}/proof", action="evidence.read", sync_to_thread=True)
 def proof(place: Place, seat: InSeat, archive: AtArchive) -> Response[bytes]:
-    """Gives the proof file of an event."""
+    """Gives the proof file of an event, its content left sealed."""
     return as_proof(*desk.proof(archive, seat.actor, place))
+
+
+@post("/evidence/{place:str}/proof", action="evidence.open", sync_to_thread=True)
+def open_proof(place: Place, data: Form, seat: InSeat, archive: AtArchive) -> Response[bytes]:
+    """Gives a proof file that lays the content open, for a reason that is noted."""
+    return as_proof(*desk.opened_proof(archive, seat.actor, place, one(data, "reason")))
+
+
+def _event(
+    node: Node,
+    seat: Seat,
+    archive: desk.Archive,
+    event: desk.Event,
+    reason: str = "",
+    error: PingyaoError | None = None,
+) -> Response[str]:
+    problem = error and problem_of(error, seat.language)
+    return render(
+        node,
+        seat,
+        "event.html.j2",
+        status=problem.status if problem else 200,
+        here="evidence_page",
+        back=f"/evidence/{event.key}",
+        done="",
+        event=event,
+        readable=archive.reader is not None,
+        reason=reason,
+        least=desk.LEAST_REASON,
+        most=desk.MOST_REASON,
+        problem=problem,
+        kinds=audit.kinds(),
+    )
 
 
 @get("/evidence/checkpoint", action="evidence.read", sync_to_thread=True)
@@ -207,7 +244,9 @@ router = Router(
     route_handlers=[
         evidence_page,
         event_page,
+        open_event,
         proof,
+        open_proof,
         checkpoint,
         verify_page,
         verify,

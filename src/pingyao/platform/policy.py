@@ -30,6 +30,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "audit.read": ("reading", "urgent"),
     "audit.export": ("reading", "urgent"),
     "evidence.read": ("reading",),
+    "evidence.open": ("reading", "by_hand"),
     "evidence.verify": ("reading",),
     "override.list": ("reading",),
     "override.approve": ("account", "by_hand"),

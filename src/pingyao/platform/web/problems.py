@@ -67,14 +67,22 @@ def problem_of(error: Exception, language: str = "zh") -> Problem:
     return _worded("http.500", 500, "internal.unforeseen", detail, "", language)
 
 
+def said(code: str, detail: str, remedy: str, language: str) -> tuple[str, str]:
+    """Returns detail and remedy of an error in a language, by its code.
+
+    Chinese is written where the error is raised; English, and what the web itself says, is in
+    ``problems.json``. A code without English is told as it was raised.
+    """
+    written = _words()[language].get(code)
+    if written is None or (language == "zh" and detail):
+        return detail, remedy or (written or ("", ""))[1]
+    return written
+
+
 def _worded(title: str, status: int, code: str, detail: str, remedy: str, language: str) -> Problem:
-    words = _words()[language]
-    said, way_out = words.get(code, ("", ""))
-    # Chinese is written where the error is raised; English, and what the web itself says, here.
-    if language == "zh" and detail:
-        said, way_out = detail, remedy
-    name = words.get(title, (title, ""))[0]
-    return Problem(f"urn:pingyao:{code}", name, status, said or detail or name, code, way_out)
+    name = _words()[language].get(title, (title, ""))[0]
+    detail, remedy = said(code, detail, remedy, language)
+    return Problem(f"urn:pingyao:{code}", name, status, detail or name, code, remedy)
 
 
 @cache
