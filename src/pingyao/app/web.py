@@ -1,28 +1,22 @@
 """The web application of a node: rooms put together behind one admission, with one set of headers."""
 
 import asyncio
-import gzip
-import logging
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
 from anyio import to_thread
 from litestar import Litestar, Request, Response, Router, asgi, get
-from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.openapi.config import OpenAPIConfig
-from litestar.params import FromPath
-from litestar.response import Redirect
-from litestar.types import Message, Scope
 from sqlalchemy.exc import DBAPIError
 
+from pingyao.app.refusing import refuse
 from pingyao.app.running import reports
 from pingyao.classify import http as classify_http
 from pingyao.classify import pages as classify_pages
@@ -33,42 +27,33 @@ from pingyao.kernel.errors import PingyaoError
 from pingyao.ledger import explorer_http, explorer_pages
 from pingyao.ledger import http as ledger_http
 from pingyao.ledger.desk import Archive
-from pingyao.platform.db import explain
+from pingyao.platform.identity import (
+    audit_pages,
+    lending_http,
+    lending_pages,
+    oidc_pages,
+    people_pages,
+)
 from pingyao.platform.identity import http as identity_http
-from pingyao.platform.identity import lending_http, lending_pages, oidc_pages
 from pingyao.platform.identity import pages as identity_pages
 from pingyao.platform.identity.model import Institution
 from pingyao.platform.identity.oidc import Provider
 from pingyao.platform.members import http as members_http
 from pingyao.platform.members import pages as members_pages
 from pingyao.platform.members.desk import Desk
-from pingyao.platform.members.machine import PREFIX, router_of
+from pingyao.platform.members.machine import router_of
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import permits
 from pingyao.platform.web import answers
-from pingyao.platform.web.admission import API, OPEN, PUBLIC, admit, seat_of
+from pingyao.platform.web.admission import API, OPEN, admit, seat_of
+from pingyao.platform.web.assets import add_headers, asset
 from pingyao.platform.web.description import complete
 from pingyao.platform.web.node import AtNode, InSeat, Node, Seat
 from pingyao.platform.web.pages import go, render
-from pingyao.platform.web.problems import as_json, problem_of
 
-_LOG = logging.getLogger("pingyao.node")
 MOST_BODY = 256 * 1024
 _THREADS = 256
 LOG = "/log"
-_MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
-# What a page may load: what this node serves, and nothing else; pictures inside the style sheet.
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-}
 
 
 def make_app(
@@ -118,6 +103,8 @@ def make_app(
             runs_pages.router,
             explorer_pages.router,
             identity_pages.router,
+            people_pages.router,
+            audit_pages.router,
             members_pages.router,
             router_of(ring),
             lending_pages.router,
@@ -139,12 +126,12 @@ def make_app(
             "desk": Provide(lambda: Desk(engine, ring, institution.uscc), sync_to_thread=False),
         },
         exception_handlers={
-            PingyaoError: _refused,
-            DBAPIError: _refused,
-            HTTPException: _refused,
-            Exception: _refused,
+            PingyaoError: refuse,
+            DBAPIError: refuse,
+            HTTPException: refuse,
+            Exception: refuse,
         },
-        before_send=[_add_headers],
+        before_send=[add_headers],
         on_startup=[_make_room],
         # The framework's own page of it says no action, so nobody gets in; ours is ``description``.
         openapi_config=OpenAPIConfig(title="Pingyao", version="1", path="/-", render_plugins=[]),
@@ -183,9 +170,7 @@ def api_page(node: AtNode, seat: InSeat, request: Request[Any, Any, Any]) -> Res
         for path, methods in paths.items()
         for method, said in methods.items()
     ]
-    return render(
-        node, seat, "api.html.j2", here="api", back="/api", done="", operations=operations
-    )
+    return render(node, seat, "api.html.j2", here="api", back="/api", operations=operations)
 
 
 @get("/openapi.json", action="own.see", include_in_schema=False, sync_to_thread=False)
@@ -194,41 +179,9 @@ def description(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return _described(request.app)
 
 
-@get(
-    "/static/{edition:str}/{name:str}",
-    action=PUBLIC,
-    uncounted=True,
-    include_in_schema=False,
-    sync_to_thread=False,
-)
-def asset(
-    edition: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]
-) -> Response[bytes]:
-    """Returns a style sheet or script; one edition never changes."""
-    held = _assets().get(name)
-    if held is None:
-        raise NotFoundException
-    plain, packed, media = held
-    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(packed, media_type=media, headers=headers | {"content-encoding": "gzip"})
-    return Response(plain, media_type=media, headers=headers)
-
-
 @cache
 def _described(app: Litestar) -> dict[str, Any]:
     return complete(app.openapi_schema.to_schema())
-
-
-@cache
-def _assets() -> dict[str, tuple[bytes, bytes, str]]:
-    found: dict[str, tuple[bytes, bytes, str]] = {}
-    for file in files("pingyao.platform.web").joinpath("static").iterdir():
-        media = _MEDIA.get(file.name[file.name.rfind(".") :])
-        if media:
-            plain = file.read_bytes()
-            found[file.name] = plain, gzip.compress(plain, 9, mtime=0), media
-    return found
 
 
 @get("/healthz", action="health", include_in_schema=False, sync_to_thread=False)
@@ -262,55 +215,3 @@ def account_of(scope: MutableMapping[str, Any]) -> int:
 
 def _seat(request: Request[Any, Any, Any]) -> Seat:
     return seat_of(request)
-
-
-def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[Any] | Redirect:
-    if isinstance(error, DBAPIError):
-        error = explain(error)
-    seat = seat_of(request)
-    problem = problem_of(error, seat.language)
-    if problem.code == "internal.unforeseen":  # its own text may quote data
-        where = error.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
-        _LOG.error("%s %s: %s at %s", request.method, request.url.path, type(error).__name__, at)
-    headers = dict(getattr(error, "headers", None) or {})
-    if problem.status == 401:
-        headers["www-authenticate"] = 'Bearer realm="pingyao"'
-    path = request.url.path
-    said = getattr(request.scope.get("route_handler"), "opt", {})
-    if (
-        said.get("action") == OPEN
-        or path.startswith((API, PREFIX))
-        or path in ("/healthz", "/readyz")
-    ):
-        return as_json(problem, headers)
-    if problem.code == "identity.signed_out":
-        return go("/sign-in")
-    if problem.code == "policy.refused" and not seat.actor.ready:
-        return go("/account")
-    node: Node = request.app.state.node
-    page = render(
-        node,
-        seat,
-        "problem.html.j2",
-        status=problem.status,
-        here="",
-        back="/",
-        done="",
-        problem=problem,
-    )
-    page.headers.update(headers)
-    return page
-
-
-def _add_headers(message: Message, scope: Scope) -> None:
-    if message["type"] != "http.response.start":
-        return
-    headers = MutableScopeHeaders.from_message(message)
-    for name, value in _HEADERS.items():
-        headers[name] = value
-    headers.setdefault("cache-control", "no-store")
-    if scope["scheme"] == "https":
-        headers["strict-transport-security"] = "max-age=31536000"

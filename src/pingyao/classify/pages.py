@@ -1,12 +1,12 @@
 """The pages of the catalogue: overview, list with review queue, one column with its evidence."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter, URLEncodedBody
+from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from pingyao.classify import desk, views
@@ -16,16 +16,15 @@ from pingyao.classify.http import Text
 from pingyao.classify.rules.book import RuleBook
 from pingyao.kernel.errors import Invalid
 from pingyao.platform.web.node import After, AtNode, InSeat, Node, RowNumber, Seat
-from pingyao.platform.web.pages import go, local, many, one, render
+from pingyao.platform.web.pages import Form, go, local, many, one, render
 
-Form = URLEncodedBody[dict[str, Any]]
 _PAGE = 50
 
 
 def overview(node: Node, seat: Seat) -> Response[str]:
     """Shows the whole catalogue at a glance: the front page of who may read it."""
     found = desk.overview(node.engine, seat.actor)
-    return render(node, seat, "overview.html.j2", here="overview", back="/", done="", o=found)
+    return render(node, seat, "overview.html.j2", here="overview", o=found)
 
 
 @get("/catalogue", action="catalogue.read", sync_to_thread=True)

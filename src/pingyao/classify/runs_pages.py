@@ -1,10 +1,8 @@
 """The pages of scans: what may be scanned, a run as it goes on, its reports."""
 
-from typing import Any
-
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath
 from litestar.response import File, Redirect
 
 from pingyao.classify import runs
@@ -12,10 +10,9 @@ from pingyao.classify.http import Text
 from pingyao.classify.runs_http import CarryOut
 from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.platform.web.node import AtNode, InSeat, RowNumber
-from pingyao.platform.web.pages import go, one, render
+from pingyao.platform.web.pages import Form, go, one, render
 from pingyao.platform.web.problems import said
 
-Form = URLEncodedBody[dict[str, Any]]
 _REPORTS = {
     "report.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "report.html": "text/html; charset=utf-8",

@@ -293,7 +293,11 @@ def _open(
         payload = _find(db, place)
         standing = evidence.stand(folder, payload)
         opening = payloads.open_payload(db, payload, reader.name, reader.private)
-        body = {"position": standing.proof.index, "by": actor.role, "reason": reason}
+        body: dict[str, object] = {
+            "position": standing.proof.index,
+            "by": actor.role,
+            "reason": reason,
+        }
         outbox.emit(db, [EvidenceEvent(kind, payload.key, actor.name, datetime.now(UTC), body)])
     return payload, standing, opening
 

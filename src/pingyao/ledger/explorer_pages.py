@@ -1,7 +1,6 @@
 """The pages of the evidence: searched, one event with its proof step by step, and files verified."""
 
 import tempfile
-from datetime import date
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore
 from typing import Annotated, Any
@@ -10,26 +9,23 @@ from urllib.parse import urlencode
 import msgspec
 from anyio import to_thread
 from litestar import Request, Response, Router, get, post
-from litestar.params import QueryParameter, URLEncodedBody
+from litestar.params import QueryParameter
 
 from pingyao.kernel.errors import Invalid, PingyaoError, Unavailable
 from pingyao.ledger import desk, explorer
 from pingyao.ledger.apart import read_apart
 from pingyao.ledger.explorer_http import MOST_PROOF, AtArchive, Place, Text, as_file, as_proof
 from pingyao.platform import audit
-from pingyao.platform.policy import require
+from pingyao.platform.policy import permits, require
 from pingyao.platform.web.node import After, AtNode, InSeat, Node, Seat
-from pingyao.platform.web.pages import go, one, render
-from pingyao.platform.web.problems import problem_of
+from pingyao.platform.web.pages import Day, Form, day, go, one, render
 
-Form = URLEncodedBody[dict[str, Any]]
 MOST_UPLOAD = 64 << 20
 _PAGE = 50
 _AT_ONCE = 2
 _SUFFIXES = (".xlsx", ".json", ".csv", ".html", ".jsonl", ".sql", ".txt")
 _uploads = BoundedSemaphore(_AT_ONCE)
 FileName = Annotated[str, QueryParameter(max_length=255)]
-Day = Annotated[str, QueryParameter(max_length=10)]
 
 
 @get("/evidence", action="evidence.read", sync_to_thread=True)
@@ -50,7 +46,7 @@ def evidence_page(
         if not (place.isascii() and place.isalnum() and len(place) <= 32):
             raise Invalid("ledger.bad_place", "存证编号写法有误", "请填账本中的序号或 32 位编号")
         return go(f"/evidence/{place}")
-    wanted = explorer.Search(kind, actor.strip(), subject, _day(since), _day(until))
+    wanted = explorer.Search(kind, actor.strip(), subject, day(since), day(until))
     page = desk.listed(archive, seat.actor, wanted, before or None, _PAGE)
     given = {"kind": kind, "actor": actor, "subject": subject, "since": since, "until": until}
     query = urlencode({k: v for k, v in given.items() if v})
@@ -60,7 +56,6 @@ def evidence_page(
         "evidence.html.j2",
         here="evidence_page",
         back=f"/evidence?{query}",
-        done="",
         state=desk.state(archive, seat.actor),
         page=page,
         search=wanted,
@@ -108,21 +103,18 @@ def _event(
     reason: str = "",
     error: PingyaoError | None = None,
 ) -> Response[str]:
-    problem = error and problem_of(error, seat.language)
     return render(
         node,
         seat,
         "event.html.j2",
-        status=problem.status if problem else 200,
         here="evidence_page",
         back=f"/evidence/{event.key}",
-        done="",
+        error=error,
         event=event,
         readable=archive.reader is not None,
         reason=reason,
         least=desk.LEAST_REASON,
         most=desk.MOST_REASON,
-        problem=problem,
         kinds=audit.kinds(),
     )
 
@@ -214,28 +206,18 @@ def _verified(
     found: desk.Verdict | None = None,
     error: PingyaoError | None = None,
 ) -> Response[str]:
-    problem = error and problem_of(error, seat.language)
     return render(
         node,
         seat,
         "verify.html.j2",
-        status=problem.status if problem else 200,
-        here="evidence_page",
+        here="evidence_page" if permits(seat.actor, "evidence.read") else "verify_page",
         back="/evidence/verify",
-        done="",
+        error=error,
         configured=archive.folder is not None,
         found=found,
-        problem=problem,
         kinds=audit.kinds(),
         most_upload=MOST_UPLOAD,
     )
-
-
-def _day(given: str) -> date | None:
-    try:
-        return date.fromisoformat(given) if given else None
-    except ValueError:
-        raise Invalid("web.bad_day", "日期写法有误", "请写成 2026-01-31") from None
 
 
 router = Router(

@@ -10,7 +10,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[..., Awaitable[None]]
+_NUMBER = "pingyao.request"
 Gauges = Callable[[], Iterable[tuple[str, str, float]]]
 """Name, what it is, and how much it is now."""
 
@@ -117,6 +118,11 @@ class _Gathered:
             yield GaugeMetricFamily(name, what, value=value)
 
 
+def number_of(scope: Mapping[str, object]) -> str:
+    """Returns the number by which the log tells of a request; empty where none is kept."""
+    return str(scope.get(_NUMBER, ""))
+
+
 class Observed:
     """An ASGI application whose every request is counted, logged and given a number.
 
@@ -135,6 +141,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         number, began, status = secrets.token_hex(8), time.perf_counter(), 500
+        scope[_NUMBER] = number
 
         async def noticing(message: _Message) -> None:
             nonlocal status

@@ -3,18 +3,13 @@
 from typing import Any
 
 from litestar import Response, Router, get, post
-from litestar.params import URLEncodedBody
-from litestar.response import Redirect
 
 from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform.identity import overrides, tokens
 from pingyao.platform.identity.http import Words
 from pingyao.platform.identity.model import MadeToken
 from pingyao.platform.web.node import AtNode, InSeat, Node, RowNumber, Seat
-from pingyao.platform.web.pages import go, many, one, render
-from pingyao.platform.web.problems import problem_of
-
-Form = URLEncodedBody[dict[str, Any]]
+from pingyao.platform.web.pages import Form, go, many, one, render
 
 
 @get("/tokens", action="own.tokens", sync_to_thread=True)
@@ -36,9 +31,12 @@ def make_token(data: Form, node: AtNode, seat: InSeat) -> Response[str]:
 
 
 @post("/tokens/{number:int}/revoke", action="own.tokens", sync_to_thread=True)
-def revoke_token(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
+def revoke_token(number: RowNumber, node: AtNode, seat: InSeat) -> Response[Any]:
     """Ends a token at once."""
-    tokens.revoke(node.engine, seat.actor, number)
+    try:
+        tokens.revoke(node.engine, seat.actor, number)
+    except PingyaoError as error:
+        return _tokens(node, seat, error=error)
     return go("/tokens?done=token_revoked")
 
 
@@ -60,17 +58,23 @@ def ask(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
 
 
 @post("/overrides/{number:int}/decision", action="override.approve", sync_to_thread=True)
-def decide(number: RowNumber, data: Form, node: AtNode, seat: InSeat) -> Redirect:
+def decide(number: RowNumber, data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     """Says yes or no as somebody of another role."""
     approve = one(data, "approve") == "yes"
-    overrides.decide(node.engine, seat.actor, number, approve=approve)
+    try:
+        overrides.decide(node.engine, seat.actor, number, approve=approve)
+    except PingyaoError as error:
+        return _overrides(node, seat, error=error)
     return go("/overrides?done=changed")
 
 
 @post("/overrides/{number:int}/end", action="own.override", sync_to_thread=True)
-def end(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
+def end(number: RowNumber, node: AtNode, seat: InSeat) -> Response[Any]:
     """Ends a request or an override before its time."""
-    overrides.end(node.engine, seat.actor, number)
+    try:
+        overrides.end(node.engine, seat.actor, number)
+    except PingyaoError as error:
+        return _overrides(node, seat, error=error)
     return go("/overrides?done=changed")
 
 
@@ -81,16 +85,14 @@ def _tokens(
     error: PingyaoError | None = None,
     done: str = "",
 ) -> Response[str]:
-    problem = error and problem_of(error, seat.language)
     return render(
         node,
         seat,
         "tokens.html.j2",
-        status=problem.status if problem else 200,
         here="account",
         back="/tokens",
         done=done,
-        problem=problem,
+        error=error,
         made=made,
         choices=tokens.choices(seat.actor),
         found=tokens.listed(node.engine, seat.actor),
@@ -100,16 +102,14 @@ def _tokens(
 def _overrides(
     node: Node, seat: Seat, error: PingyaoError | None = None, done: str = ""
 ) -> Response[str]:
-    problem = error and problem_of(error, seat.language)
     return render(
         node,
         seat,
         "overrides.html.j2",
-        status=problem.status if problem else 200,
         here="overrides",
         back="/overrides",
         done=done,
-        problem=problem,
+        error=error,
         choices=overrides.choices(seat.actor),
         found=overrides.listed(node.engine, seat.actor),
     )

@@ -76,7 +76,7 @@ def _away(address: str, browser: str) -> Redirect:
 
 def _onward(node: Node, seat: Seat, to: str) -> Response[str]:
     # A redirect would count as coming from the provider, and the strict cookie would stay behind.
-    return render(node, seat, "onward.html.j2", here="", back="/", done="", to=to)
+    return render(node, seat, "onward.html.j2", to=to)
 
 
 router = Router("/", include_in_schema=False, route_handlers=[begin, link, callback])

@@ -1,43 +1,34 @@
-"""The pages of people: signing in, one's own account, administrators, the audit trail."""
+"""The pages of oneself: signing in and out, how one likes to read, one's own account."""
 
-from datetime import UTC, date, datetime
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
 from litestar import Response, Router, get, post
-from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from markupsafe import Markup
 
 from pingyao.kernel.errors import Invalid, PingyaoError
-from pingyao.platform import audit
-from pingyao.platform.identity import oidc, passkeys, people, sessions, totp, trail
-from pingyao.platform.identity.http import CHANGES, Words, drop_cookie, set_cookie
-from pingyao.platform.identity.model import Issued, SecondStep, Session
-from pingyao.platform.policy import ROLES
+from pingyao.platform.identity import oidc, passkeys, sessions, totp
+from pingyao.platform.identity.http import Words, drop_cookie, set_cookie
+from pingyao.platform.identity.model import SecondStep, Session
 from pingyao.platform.web.admission import PUBLIC
 from pingyao.platform.web.node import (
     LANGUAGES,
     THEMES,
-    After,
     AtNode,
     InSeat,
     Node,
     RowNumber,
     Seat,
 )
-from pingyao.platform.web.pages import go, local, one, render
-from pingyao.platform.web.problems import problem_of
+from pingyao.platform.web.pages import Form, go, local, one, render
 
-Form = URLEncodedBody[dict[str, Any]]
-_PAGE = 100
 _YEAR = 365 * 86_400
 
 
 @get("/sign-in", action=PUBLIC, sync_to_thread=True)
 def sign_in_page(node: AtNode, seat: InSeat) -> Response[str]:
     """Asks who it is."""
-    return render(node, seat, "sign_in.html.j2", here="", back="/sign-in", done="", problem=None)
+    return render(node, seat, "sign_in.html.j2", back="/sign-in")
 
 
 @post("/sign-in", action=PUBLIC, signs_in=True, sync_to_thread=True)
@@ -73,22 +64,12 @@ def sign_in_second(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
 
 def second_step(node: Node, seat: Seat, step: SecondStep) -> Response[str]:
     """Asks for the second factor."""
-    return render(node, seat, "second.html.j2", here="", back="/sign-in", done="", step=step)
+    return render(node, seat, "second.html.j2", back="/sign-in", step=step)
 
 
 def again(node: Node, seat: Seat, error: PingyaoError) -> Response[str]:
     """Asks who it is once more, and says what was wrong."""
-    problem = problem_of(error, seat.language)
-    return render(
-        node,
-        seat,
-        "sign_in.html.j2",
-        status=problem.status,
-        here="",
-        back="/sign-in",
-        done="",
-        problem=problem,
-    )
+    return render(node, seat, "sign_in.html.j2", back="/sign-in", error=error)
 
 
 def _signed_in(node: Node, seat: Seat, session: Session) -> Redirect:
@@ -190,135 +171,19 @@ def _account(
     if secret:
         uri = totp.address(secret, me.actor.name, node.institution.name)
         picture = Markup(totp.picture(uri))  # noqa: S704 - made here of an address, not of markup
-    problem = error and problem_of(error, seat.language)
     return render(
         node,
         seat,
         "account.html.j2",
-        status=problem.status if problem else 200,
         here="account",
         back="/account",
         done=done,
-        problem=problem,
+        error=error,
         secret=secret,
         picture=picture,
         linked=node.oidc is not None and oidc.linked(node.engine, me.actor.id),
         keys=passkeys.listed(node.engine, me.actor),
         has_second=sessions.has_second_factor(node.engine, me),
-    )
-
-
-@get("/people", action="people.list", sync_to_thread=True)
-def people_page(node: AtNode, seat: InSeat, done: Words = "") -> Response[str]:
-    """Lists the accounts, and what may be done with each."""
-    return _people(node, seat, done=done)
-
-
-@post("/people", action="account.create", sync_to_thread=True)
-def create(data: Form, node: AtNode, seat: InSeat) -> Redirect:
-    """Makes an account that waits for a role."""
-    people.create(node.engine, seat.actor, one(data, "name"), one(data, "person"))
-    return go("/people?done=created")
-
-
-@post("/people/{number:int}/grant", action="account.grant", sync_to_thread=True)
-def grant(number: RowNumber, data: Form, node: AtNode, seat: InSeat) -> Response[str]:
-    """Gives a role, and shows the one-time password this once."""
-    return _people(node, seat, people.grant(node.engine, seat.actor, number, one(data, "role")))
-
-
-def _changing(name: str) -> Any:
-    change, _ = CHANGES[name]
-
-    def route(number: RowNumber, node: AtNode, seat: InSeat) -> Redirect:
-        change(node.engine, seat.actor, number)
-        return go("/people?done=changed")
-
-    route.__doc__ = change.__doc__
-    path = f"/people/{{number:int}}/{name}"
-    return post(path, action=f"account.{name}", sync_to_thread=True)(route)
-
-
-def _people(
-    node: Node, seat: Seat, issued: Issued | None = None, *, done: str = ""
-) -> Response[str]:
-    return render(
-        node,
-        seat,
-        "people.html.j2",
-        here="people",
-        back="/people",
-        done=done,
-        accounts=people.listed(node.engine, seat.actor),
-        issued=issued,
-        roles=ROLES,
-        now=int(datetime.now(UTC).timestamp()),
-    )
-
-
-Day = Annotated[str, QueryParameter(max_length=10)]
-
-
-def _search(kind: str, actor: str, words: str, since: str, until: str) -> audit.Search:
-    return audit.Search(kind, actor.strip().lower(), words, _day(since), _day(until))
-
-
-def _day(given: str) -> date | None:
-    try:
-        return date.fromisoformat(given) if given else None
-    except ValueError:
-        raise Invalid("web.bad_day", "日期写法有误", "请写成 2026-01-31") from None
-
-
-@get("/audit", action="audit.read", sync_to_thread=True)
-def audit_page(
-    node: AtNode,
-    seat: InSeat,
-    kind: Words = "",
-    actor: Words = "",
-    words: Words = "",
-    since: Day = "",
-    until: Day = "",
-    before: After = 0,
-) -> Response[str]:
-    """Shows what was done."""
-    search = _search(kind, actor, words, since, until)
-    found = trail.read(node.engine, seat.actor, search, before or None, _PAGE + 1)
-    given = {"kind": kind, "actor": actor, "words": words, "since": since, "until": until}
-    query = urlencode({k: v for k, v in given.items() if v})
-    return render(
-        node,
-        seat,
-        "audit.html.j2",
-        here="audit",
-        back=f"/audit?{query}",
-        done="",
-        entries=found[:_PAGE],
-        more=len(found) > _PAGE,
-        search=search,
-        query=query,
-        kinds=audit.kinds(),
-    )
-
-
-@get("/audit/export", action="audit.export", sync_to_thread=True)
-def audit_export(
-    node: AtNode,
-    seat: InSeat,
-    kind: Words = "",
-    actor: Words = "",
-    words: Words = "",
-    since: Day = "",
-    until: Day = "",
-    language: Annotated[str, QueryParameter(name="lang")] = "",
-) -> Response[bytes]:
-    """Gives what a search finds as a workbook."""
-    said = language if language in LANGUAGES else seat.language
-    search = _search(kind, actor, words, since, until)
-    return Response(
-        trail.export(node.engine, seat.actor, search, said),
-        media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        headers={"content-disposition": 'attachment; filename="audit.xlsx"'},
     )
 
 
@@ -337,11 +202,5 @@ router = Router(
         passkey_options,
         add_passkey,
         remove_passkey,
-        people_page,
-        create,
-        grant,
-        *map(_changing, CHANGES),
-        audit_page,
-        audit_export,
     ],
 )

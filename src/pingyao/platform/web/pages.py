@@ -1,18 +1,21 @@
 """Pages: templates in two languages, rendered here; what a page may not do, its headers say."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import jinja2
 import msgspec
 from litestar import MediaType, Response
+from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
+from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform.policy import permits
 from pingyao.platform.web.node import Node, Seat
+from pingyao.platform.web.problems import problem_of
 
 ROOMS = (
     "pingyao.platform.web",
@@ -22,13 +25,41 @@ ROOMS = (
     "pingyao.ledger",
 )
 """Packages with a folder ``templates``."""
+SPOKEN = ("by", "held", "role", "second_factor", "way", "why", "incremental", "whole", "keys")
+"""Facts of events whose values are words of ours: told in the reader's language, as ``said.…``."""
+Form = URLEncodedBody[dict[str, Any]]
+"""What a form sends."""
+Day = Annotated[str, QueryParameter(max_length=10)]
 
 
 def render(
-    node: Node, seat: Seat, template: str, *, status: int = 200, **context: Any
+    node: Node,
+    seat: Seat,
+    template: str,
+    *,
+    here: str = "",
+    back: str = "/",
+    done: str = "",
+    error: PingyaoError | None = None,
+    status: int = 200,
+    **context: Any,
 ) -> Response[str]:
-    """Renders a page for who sits before it."""
+    """Renders a page for who sits before it.
+
+    Args:
+        node: whose page it is.
+        seat: who sits before it.
+        template: its name.
+        here: the word of the menu that leads here.
+        back: where a change of language leads.
+        done: what has just been done, as ``words.json`` has it below ``done.``.
+        error: why it was not; told above all else, and by the status.
+        status: of the answer, where nothing went wrong.
+        context: what the template speaks of.
+    """
     words = _words()[seat.language]
+    refusal = error and problem_of(error, seat.language)
+    status = refusal.status if refusal else status
     session = seat.session
     text = (
         _templates()
@@ -39,6 +70,10 @@ def render(
             lang=seat.language,
             theme=seat.theme,
             node=node,
+            here=here,
+            back=back,
+            done=done,
+            refusal=refusal,
             me=session,
             may=lambda action, account=None: (
                 session is not None and permits(session.actor, action, account)
@@ -73,6 +108,18 @@ def many(data: dict[str, Any], name: str) -> list[str]:
     return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
 
 
+def day(given: str) -> date | None:
+    """Returns a day as a form sends it; None for an empty field.
+
+    Raises:
+        Invalid: it is no day.
+    """
+    try:
+        return date.fromisoformat(given) if given else None
+    except ValueError:
+        raise Invalid("web.bad_day", "日期写法有误", "请写成 2026-01-31") from None
+
+
 @cache
 def _templates() -> jinja2.Environment:
     loader = jinja2.ChoiceLoader([jinja2.PackageLoader(room) for room in ROOMS])
@@ -83,6 +130,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["spoken"] = SPOKEN
     made.filters["visible"] = visible
     made.filters["n"] = lambda number: f"{number:,}"
     made.filters["moment"] = _moment

@@ -63,7 +63,7 @@ def problem_of(error: Exception, language: str = "zh") -> Problem:
     if isinstance(error, HTTPException):
         code = f"http.{error.status_code}"
         return _worded(code, error.status_code, code, "", "", language)
-    detail = f"程序遇到没有料到的情况（{type(error).__name__}）"
+    detail = f"程序出错，本次操作未完成（{type(error).__name__}）"
     return _worded("http.500", 500, "internal.unforeseen", detail, "", language)
 
 
