@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 def watched(browser: Browser, address: str) -> Iterator[BrowserContext]:
     """Gives a fresh browser at a node's address; what fails in it or asks elsewhere fails the test."""
     wrong: list[str] = []
-    context = browser.new_context(base_url=address, viewport=_DESK)
+    context = browser.new_context(base_url=address, viewport=_DESK, reduced_motion="reduce")
     policy = "Content Security Policy"
     context.on("console", lambda m: wrong.append(m.text) if policy in m.text else None)
     context.on("weberror", lambda e: wrong.append(str(e.error)))

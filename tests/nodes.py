@@ -1,8 +1,8 @@
 """A node for the tests: founded, with one person of every role, each ready to work."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 
 import sqlalchemy as sa
 from litestar.testing import TestClient
@@ -32,14 +32,29 @@ BOOK = load_book()
 HOSTS = frozenset({"127.0.0.1"})
 
 
-@dataclass
 class Tested:
-    """A node and who works there; ``people`` holds an account for every role."""
+    """A node and who works there; ``people`` holds an account for every role.
 
-    engine: sa.Engine
-    app: object
-    people: dict[str, Account] = field(default_factory=dict)
-    launched: list[str] = field(default_factory=list)
+    Args:
+        engine: its database.
+        serve: makes its application, once a test asks for that.
+        people: who works there, if anybody does yet.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        serve: Callable[[], object] | None = None,
+        people: dict[str, Account] | None = None,
+    ) -> None:
+        self.engine, self._serve = engine, serve
+        self.people = {} if people is None else people
+        self.launched: list[str] = []
+
+    @cached_property
+    def app(self) -> object:
+        assert self._serve is not None
+        return self._serve()
 
     def actor(self, role: str) -> Actor:
         return Actor(self.people[role].id, self.people[role].name, role)
@@ -78,11 +93,9 @@ def make(
     archive: Archive | None = None,
 ) -> Tested:
     """Founds a node and fills every role."""
-    tested = Tested(engine, None)
+    tested = Tested(engine, lambda: make_app(*told, ring, archive=archive))
     launch = partial(tested.launched.append, "run")
-    tested.app = make_app(
-        engine, KEY, institution, BOOK, frozenset(hosts), launch, ring, archive=archive
-    )
+    told = (engine, KEY, institution, BOOK, frozenset(hosts), launch)
     first = [(f"{role}1", "某人", role) for role in ROLES[:3]]
     for issued in people.found(engine, institution, first, "root"):
         settle(engine, issued.account.name, issued.password)
@@ -90,11 +103,6 @@ def make(
     for role in ROLES[3:]:
         tested.people[role] = tested.account(f"{role}1", role)
     return tested
-
-
-def serve(engine: sa.Engine, archive: Archive) -> object:
-    """Returns another application over a node that was made before."""
-    return make_app(engine, KEY, INSTITUTION, BOOK, HOSTS, lambda: None, archive=archive)
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"

@@ -18,6 +18,7 @@ import uvicorn
 import nodes
 from evidenced import House
 from pingyao.app.exploring import open_archive
+from pingyao.app.web import make_app
 from pingyao.kernel.errors import Invalid, NotFound
 from pingyao.ledger import apart, desk, evidence, tables
 from pingyao.ledger.formats.tlog_policy import parse_policy
@@ -341,9 +342,9 @@ def test_what_needs_too_much_memory_ends_alone(tmp_path: Path) -> None:
 
 def test_without_the_key_contents_stay_sealed(node: nodes.Tested, house: House) -> None:
     key = find(node.client("audit"))["key"]
-    closed = nodes.Tested(node.engine, None, node.people)
     archive = msgspec.structs.replace(house.archive, reader=None)
-    closed.app = nodes.serve(node.engine, archive)
+    told = (node.engine, nodes.KEY, nodes.INSTITUTION, nodes.BOOK, nodes.HOSTS, lambda: None)
+    closed = nodes.Tested(node.engine, lambda: make_app(*told, archive=archive), node.people)
     client = closed.client("audit")
     event = client.get(f"{API}/{key}").json()
     assert (event["content"], event["body"], event["subject"]) == ("sealed", {}, "报告.html")

@@ -11,7 +11,7 @@ from litestar.response import Redirect
 
 from pingyao.classify import desk, views
 from pingyao.classify.catalogue import Decision
-from pingyao.classify.formats.words import say, type_names
+from pingyao.classify.formats.words import say, set_by, type_names
 from pingyao.classify.http import Text
 from pingyao.classify.rules.book import RuleBook
 from pingyao.kernel.errors import Invalid
@@ -84,6 +84,7 @@ def column(
         entry=entry,
         past=past,
         say=partial(say, language=seat.language),
+        set_by=partial(set_by, language=seat.language),
         types=type_names(),
         leaves=sorted(book.leaves),
     )

@@ -10,7 +10,7 @@ from pingyao.protect.rules import cases
 ROOT = Path(__file__).resolve().parents[3]
 _KIND = r'"((?:node|identity|audit|classify|ledger|members)(?:\.[a-z_]+){1,2})"'
 _SAID = re.compile(
-    rf"(?:EvidenceEvent|_event|\bevent|_own|\bnote|_change)\([^()]*?{_KIND}|RECORDED = {_KIND}"
+    rf"(?:EvidenceEvent|_event|\bevent|_own|\bnote|_change|\b_open)\([^()]*?{_KIND}|RECORDED = {_KIND}"
 )
 # In the protect room only events have names of three parts: errors have two.
 _PROTECT = re.compile(r'"(protect\.[a-z_]+\.[a-z_]+)"')

@@ -23,6 +23,18 @@ TIERS = {
     "IMPORTANT": "重要数据",
     "CORE": "核心数据",
 }
+SETS = {
+    "level": ("级别", "Level"),
+    "personal": ("个人信息类别", "Personal class"),
+    "tier": ("数据分级", "Tier"),
+    "business": ("业务数据", "Business data"),
+    "national": ("国家层面", "National tier"),
+    "high_sensitivity": ("高敏感性", "High sensitivity"),
+    "proposed_important": ("提请认定重要数据", "Proposed as important"),
+    "proposed_core": ("提请认定核心数据", "Proposed as core"),
+    "suggested": ("建议", "Suggested"),
+}
+FLAGS = ("high_sensitivity", "proposed_important", "proposed_core", "suggested")
 GENERAL = {1: "一般", 2: "重要", 3: "核心"}
 BECAUSE = {
     "new": "新表",
@@ -106,6 +118,21 @@ def why(verdict: Verdict, language: str = "zh") -> str:
     return "；".join(
         f"{names.get(e.type, (e.type, e.type))[column]}：{say(e, language)}" for e in chosen
     )
+
+
+def set_by(ruling: Ruling, language: str = "zh") -> str:
+    """Returns what a ruling set or suggests, each label by its name."""
+    column = 0 if language == "zh" else 1
+    values = TIERS | {"GENERAL": "一般数据"} if language == "zh" else {}
+    said: list[str] = []
+    for part in ruling.sets.replace(",", " ").split():
+        name, _, value = part.partition("=")
+        known = SETS.get(name, (name, name))[column]
+        plain = name in FLAGS or not value
+        said.append(
+            known if plain else f"{known} {values.get(value, value.replace('_', ' ').capitalize())}"
+        )
+    return ("、" if language == "zh" else ", ").join(said)
 
 
 def cited(ruling: Ruling) -> str:
