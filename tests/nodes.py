@@ -20,7 +20,7 @@ from pingyao.classify.model import (
 from pingyao.classify.packs import load_book
 from pingyao.kernel.labels import Labels, Level, PersonalClass
 from pingyao.ledger.desk import Archive
-from pingyao.platform.identity import people, sessions
+from pingyao.platform.identity import own, people, sessions
 from pingyao.platform.identity.model import Account, Institution
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.policy import ROLES, Actor
@@ -81,7 +81,7 @@ class Tested:
 def settle(engine: sa.Engine, name: str, once: str) -> None:
     """Changes a one-time password at first sign-in."""
     session = sessions.sign_in(engine, KEY, name, once, "", "")
-    sessions.change_password(engine, session, once, PASSWORD)
+    own.change_password(engine, session, once, PASSWORD)
     sessions.sign_out(engine, session)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import nodes
 from pingyao.kernel.errors import Conflict, Invalid, NotFound, NotPermitted, PingyaoError
 from pingyao.platform import audit
-from pingyao.platform.identity import people, sessions, store, trail
+from pingyao.platform.identity import own, people, sessions, store, trail
 from pingyao.platform.outbox import outbox
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
@@ -108,7 +108,7 @@ def test_the_database_holds_no_token(node: nodes.Tested) -> None:
 
 def test_a_changed_password_ends_the_other_sessions(node: nodes.Tested) -> None:
     one, other = sign_in(node, "reader1"), sign_in(node, "reader1")
-    sessions.change_password(node.engine, one, nodes.PASSWORD, "Another-Word-42")
+    own.change_password(node.engine, one, nodes.PASSWORD, "Another-Word-42")
     assert sessions.resume(node.engine, one.token)
     assert sessions.resume(node.engine, other.token) is None
     with pytest.raises(NotPermitted):
@@ -119,7 +119,7 @@ def test_guessing_the_current_password_locks_too(node: nodes.Tested) -> None:
     session = sign_in(node, "reader1")
     for _ in range(sessions.FAILURES):
         with pytest.raises(NotPermitted):
-            sessions.change_password(node.engine, session, "wrong", "Another-Word-42")
+            own.change_password(node.engine, session, "wrong", "Another-Word-42")
     assert sessions.resume(node.engine, session.token) is None
 
 
@@ -133,12 +133,12 @@ def test_an_expired_password_must_be_changed_first(node: nodes.Tested) -> None:
 
 def test_a_second_factor_is_asked_for_and_each_code_taken_once(node: nodes.Tested) -> None:
     session = sign_in(node, "officer1")
-    secret = sessions.begin_second_factor(node.engine, session, nodes.KEY)
-    assert sessions.begin_second_factor(node.engine, session, nodes.KEY) == secret
+    secret = own.begin_second_factor(node.engine, session, nodes.KEY)
+    assert own.begin_second_factor(node.engine, session, nodes.KEY) == secret
     totp, now = pyotp.TOTP(secret), int(time.time())
     with pytest.raises(Invalid):
-        sessions.confirm_second_factor(node.engine, session, nodes.KEY, "000000x")
-    sessions.confirm_second_factor(node.engine, session, nodes.KEY, totp.at(now - 30))
+        own.confirm_second_factor(node.engine, session, nodes.KEY, "000000x")
+    own.confirm_second_factor(node.engine, session, nodes.KEY, totp.at(now - 30))
     with pytest.raises(NotPermitted):
         sign_in(node, "officer1")
     with pytest.raises(NotPermitted):
@@ -147,7 +147,7 @@ def test_a_second_factor_is_asked_for_and_each_code_taken_once(node: nodes.Teste
     with pytest.raises(NotPermitted):
         sign_in(node, "officer1", code=totp.at(now))
     with pytest.raises(Conflict):
-        sessions.begin_second_factor(node.engine, session, nodes.KEY)
+        own.begin_second_factor(node.engine, session, nodes.KEY)
     with node.engine.connect() as db:
         kept = db.execute(sa.select(store.accounts.c.totp)).scalars().all()
     assert all(secret.encode() not in (k or b"") for k in kept)
@@ -155,9 +155,9 @@ def test_a_second_factor_is_asked_for_and_each_code_taken_once(node: nodes.Teste
 
 def test_another_key_opens_no_second_factor(node: nodes.Tested) -> None:
     session = sign_in(node, "officer1")
-    sessions.begin_second_factor(node.engine, session, nodes.KEY)
+    own.begin_second_factor(node.engine, session, nodes.KEY)
     with pytest.raises(PingyaoError, match="无法解开"):
-        sessions.begin_second_factor(node.engine, session, b"1" * 32)
+        own.begin_second_factor(node.engine, session, b"1" * 32)
 
 
 def test_neither_administrator_alone_makes_an_account_that_works(node: nodes.Tested) -> None:

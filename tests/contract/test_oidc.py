@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey
 import nodes
 from pingyao.kernel.errors import Invalid, NotPermitted, PingyaoError, Unavailable
 from pingyao.platform import audit
-from pingyao.platform.identity import oidc, people, sessions
+from pingyao.platform.identity import oidc, own, people, sessions
 from pingyao.platform.identity.model import SecondStep, Session
 
 ORIGIN, SITE = "https://127.0.0.1", "127.0.0.1"
@@ -237,9 +237,9 @@ def test_the_second_factor_is_asked_for_as_well_unless_the_issuer_is_trusted(
     node: nodes.Tested, op: Op, provider: oidc.Provider
 ) -> None:
     mine = sessions.sign_in(node.engine, nodes.KEY, "officer1", nodes.PASSWORD, "", "")
-    secret = sessions.begin_second_factor(node.engine, mine, nodes.KEY)
+    secret = own.begin_second_factor(node.engine, mine, nodes.KEY)
     code, now = pyotp.TOTP(secret), int(time.time())
-    sessions.confirm_second_factor(node.engine, mine, nodes.KEY, code.at(now - 30))
+    own.confirm_second_factor(node.engine, mine, nodes.KEY, code.at(now - 30))
     assert back(node, op, provider, "officer") is None
     for shown, fine in (("000000", False), (code.at(now), True), (code.at(now), False)):
         step = back(node, op, provider)

@@ -125,7 +125,7 @@ def set_by(ruling: Ruling, language: str = "zh") -> str:
     column = 0 if language == "zh" else 1
     values = TIERS | {"GENERAL": "一般数据"} if language == "zh" else {}
     said: list[str] = []
-    for part in ruling.sets.replace(",", " ").split():
+    for part in ruling.sets.replace(";", " ").split():
         name, _, value = part.partition("=")
         known = SETS.get(name, (name, name))[column]
         plain = name in FLAGS or not value

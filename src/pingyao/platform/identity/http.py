@@ -11,7 +11,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from pingyao.platform import audit
-from pingyao.platform.identity import people, sessions, trail
+from pingyao.platform.identity import own, people, sessions, trail
 from pingyao.platform.identity.model import Account, Issued, Session
 from pingyao.platform.policy import Actor
 from pingyao.platform.web.admission import COOKIE_AGE, PUBLIC
@@ -145,7 +145,7 @@ def sign_out(node: AtNode, seat: InSeat) -> Response[None]:
 )
 def change_password(data: JSONBody[Passwords], node: AtNode, seat: InSeat) -> Who:
     """Changes one's own password."""
-    sessions.change_password(node.engine, seat.signed_in, data.current, data.new)
+    own.change_password(node.engine, seat.signed_in, data.current, data.new)
     again = sessions.resume(node.engine, seat.signed_in.token)
     return _who(again or seat.signed_in)
 

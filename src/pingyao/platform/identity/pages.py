@@ -7,7 +7,7 @@ from litestar.response import Redirect
 from markupsafe import Markup
 
 from pingyao.kernel.errors import Invalid, PingyaoError
-from pingyao.platform.identity import oidc, passkeys, sessions, totp
+from pingyao.platform.identity import oidc, own, passkeys, sessions, totp
 from pingyao.platform.identity.http import Words, drop_cookie, set_cookie
 from pingyao.platform.identity.model import SecondStep, Session
 from pingyao.platform.web.admission import PUBLIC
@@ -113,9 +113,7 @@ def change_password(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     try:
         if one(data, "new") != one(data, "again"):
             raise Invalid("identity.not_same", "两次输入的新口令不同", "请重新输入")
-        sessions.change_password(
-            node.engine, seat.signed_in, one(data, "current"), one(data, "new")
-        )
+        own.change_password(node.engine, seat.signed_in, one(data, "current"), one(data, "new"))
     except PingyaoError as error:
         return _account(node, seat, error)
     return go("/account?done=password")
@@ -127,11 +125,11 @@ def second_factor(data: Form, node: AtNode, seat: InSeat) -> Response[Any]:
     error: PingyaoError | None = None
     if one(data, "code"):
         try:
-            sessions.confirm_second_factor(node.engine, seat.signed_in, node.key, one(data, "code"))
+            own.confirm_second_factor(node.engine, seat.signed_in, node.key, one(data, "code"))
             return go("/account?done=second_factor")
         except Invalid as wrong:
             error = wrong
-    secret = sessions.begin_second_factor(node.engine, seat.signed_in, node.key)
+    secret = own.begin_second_factor(node.engine, seat.signed_in, node.key)
     return _account(node, seat, error, secret=secret)
 
 
@@ -183,7 +181,7 @@ def _account(
         picture=picture,
         linked=node.oidc is not None and oidc.linked(node.engine, me.actor.id),
         keys=passkeys.listed(node.engine, me.actor),
-        has_second=sessions.has_second_factor(node.engine, me),
+        has_second=own.has_second_factor(node.engine, me),
     )
 
 

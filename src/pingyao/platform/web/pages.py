@@ -130,7 +130,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["spoken"] = SPOKEN
+    made.globals["spoken"] = SPOKEN  # type: ignore[assignment]  # any value may be a global
     made.filters["visible"] = visible
     made.filters["n"] = lambda number: f"{number:,}"
     made.filters["moment"] = _moment
