@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from pingyao.kernel.errors import PingyaoError
 
@@ -64,7 +64,14 @@ def main(words: Sequence[str] | None = None) -> None:
         words: of the command; by default those the process was started with.
     """
     try:
-        app(words)
+        app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        from pingyao.app.usage import misused
+        from pingyao.platform.term import print_error
+
+        told = misused(error)
+        print_error(told)
+        sys.exit(told.exit_code)
     except PingyaoError as error:
         from pingyao.platform.term import print_error
 
