@@ -3,14 +3,19 @@
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 
+import circle
 import servers
+from circle import Party
 from pingyao.app.migrations import migrate
 from pingyao.platform.db import open_engine
+from pingyao.platform.identity import passwords
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +62,57 @@ def catalogue_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     opened = open_engine(url, migrate)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def found_circle(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], tuple[tuple[Party, ...], dict[bool, list[circle.Rows]]]]]:
+    """Founds a centre, on SQLite or PostgreSQL, and two banks; gives how they were before and after joining."""
+    known: dict[str, tuple[tuple[Party, ...], dict[bool, list[circle.Rows]]]] = {}
+    with ExitStack() as stack:
+
+        def found(kind: str) -> tuple[tuple[Party, ...], dict[bool, list[circle.Rows]]]:
+            if kind in known:
+                return known[kind]
+            folder = tmp_path_factory.mktemp(kind)
+            url = f"sqlite:///{folder / 'c.db'}"
+            suites = ("international", "national")
+            if kind == "postgresql":
+                server = request.getfixturevalue("postgresql_server")
+                run = request.getfixturevalue("run_postgresql")
+                name = f"t_{uuid.uuid4().hex}"
+                run("postgres", f"CREATE DATABASE {name}")  # and goes with the server
+                url, suites = server.url(name), suites[::-1]
+            engine = open_engine(url, migrate)
+            stack.callback(engine.dispose)
+            hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(passwords, "_hasher", lambda: hasher)
+                banks = (circle.BANK, circle.OTHER)
+                made = stack.enter_context(circle.circle(engine, folder, banks))
+            before = [p.remember() for p in made]
+            for bank, suite in zip(made[1:], suites, strict=True):
+                circle.join(made[0], bank, suite)
+            known[kind] = made, {False: before, True: [p.remember() for p in made]}
+            return known[kind]
+
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def parties(request: pytest.FixtureRequest, found_circle: Callable, quick_passwords: None):
+    """A centre and two banks that do not know each other yet."""
+    return _restored(*found_circle(request.param), joined=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def joined(request: pytest.FixtureRequest, found_circle: Callable, quick_passwords: None):
+    """A centre and two banks it knows: the first in one suite on SQLite, in the other on PostgreSQL."""
+    return _restored(*found_circle(request.param), joined=True)
+
+
+def _restored(made: tuple[Party, ...], held: dict[bool, list[circle.Rows]], *, joined: bool):
+    for party, rows in zip(made, held[joined], strict=True):
+        party.restore(rows)
+    return made

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -170,6 +171,9 @@ def join_all(folder: Path, state: State) -> None:
         say("四家银行受邀加入。指纹由本命令代双方核对；真实机构之间须由两人通话核对")
         for site in SITES[1:]:
             _join(desks["centre"], desks[site.folder], site, addresses)
+        banks = [desks[site.folder] for site in SITES[1:]]
+        _introduce(banks)
+        say("四家银行已取得中心的名册，彼此的签名请求与应答核对无误")
     finally:
         for desk in desks.values():
             desk.engine.dispose()
@@ -178,7 +182,6 @@ def join_all(folder: Path, state: State) -> None:
 def _join(centre: "Desk", bank: "Desk", site: Site, addresses: dict[str, str]) -> None:
     """Goes all the way of an invitation, or what is left of it, and tries the result."""
     from pingyao.platform.members import joining, store
-    from pingyao.platform.members.machine import PREFIX, Pong
     from pingyao.platform.policy import Actor
 
     invites, confirms = Actor(0, _NAME, "system"), Actor(0, _NAME, "security")
@@ -197,18 +200,35 @@ def _join(centre: "Desk", bank: "Desk", site: Site, addresses: dict[str, str]) -
         joining.confirm(centre.engine, confirms, here.id, there.fingerprint)
     if there.state == "pending":
         joining.confirm(bank.engine, confirms, there.id, here.fingerprint)
-    bank.send(there.id, "POST", f"{PREFIX}/ping", b"{}").read(Pong)
+    bank.ping(confirms, there.id)
     say(f"{site.name} 已加入（{site.suite}），签名请求与应答核对无误")
+
+
+def _introduce(banks: list["Desk"]) -> None:
+    """Has every bank take the centre's roster, and then ask every other bank that it names."""
+    from pingyao.platform.members import store
+    from pingyao.platform.policy import Actor
+
+    asks = Actor(0, _NAME, "security")
+    for fetched in (f for bank in banks for f in bank.fetch(asks)):
+        if fetched.error:
+            raise Unavailable("province.no_roster", fetched.error, "请重新运行 up")
+    for bank in banks:
+        with bank.engine.connect() as db:
+            others = [m for m in store.read_members(db) if m.via and m.state == "active"]
+        for other in others:
+            bank.ping(asks, other.id)
 
 
 def _readdress(desk: "Desk", member: "Member", addresses: dict[str, str]) -> None:
     """Lets a node know the port the other has today; real institutions keep their addresses."""
-    from pingyao.platform.members import store
+    from pingyao.platform.members import publishing, store
 
     today = addresses[member.profile.uscc]
     if member.profile.address != today:
         with desk.engine.begin() as db:
             store.update(db, member.id, address=today)
+            publishing.publish(db, _NAME, datetime.now(UTC))
 
 
 def _set_address(desk: "Desk", address: str) -> None:

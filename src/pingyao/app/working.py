@@ -9,6 +9,7 @@ from threading import Event, Thread
 import sqlalchemy as sa
 
 from pingyao.app.running import take_up
+from pingyao.kernel.errors import Unavailable
 from pingyao.platform import forwarding
 from pingyao.platform.identity import overrides, sessions
 from pingyao.platform.jobs import Job, Worker
@@ -38,6 +39,7 @@ def listed(engine: sa.Engine, key: Path, keystore: Path | None = None) -> list[J
         Job("answers.forget", 30, forget_answers),
         Job("sessions.clear", 300, lambda: _clear_sessions(engine)),
         Job("scans.take_up", 30, lambda: take_up(engine, key)),
+        Job("members.fetch", 300, lambda: _fetch(engine, key)),
     ]
     folder = load_settings().ledger
     if folder:
@@ -77,6 +79,24 @@ def _clear_sessions(engine: sa.Engine) -> str:
     with engine.begin() as db:
         count = sessions.clear(db, int(datetime.now(UTC).timestamp()))
     return f"{count} 个过期会话"
+
+
+def _fetch(engine: sa.Engine, key: Path) -> str:
+    """Asks every centre for its roster."""
+    from pingyao.platform import nodekey
+    from pingyao.platform.identity.store import read_institution
+    from pingyao.platform.members.desk import Desk
+    from pingyao.platform.members.ring import StoreRing
+
+    with engine.connect() as db:
+        us = read_institution(db)
+    if us is None or not key.exists():
+        return ""
+    desk = Desk(engine, StoreRing(key, nodekey.read_key(key)), us.uscc)
+    found = desk.keep_up("members.fetch")
+    if wrong := [f.error for f in found if f.error]:
+        raise Unavailable("members.not_fetched", "；".join(wrong), "请检查到中心的网络")
+    return "；".join(f"名册 {f.serial}" for f in found if f.new)
 
 
 def _drain(engine: sa.Engine, folder: Path, keystore: Path | None) -> str:

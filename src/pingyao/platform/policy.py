@@ -39,6 +39,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "members.describe": (),
     "members.invite": (),
     "members.join": (),
+    "members.fetch": (),
     "members.confirm": ("by_hand",),
     "members.revoke": ("by_hand",),
     "members.rotate": ("by_hand",),

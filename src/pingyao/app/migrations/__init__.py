@@ -17,6 +17,7 @@ from pingyao.app.migrations import (
     v0010_explorer,
     v0011_runs,
     v0012_ops,
+    v0013_rosters,
 )
 from pingyao.kernel.errors import Conflict
 
@@ -33,6 +34,7 @@ _STEPS = (
     v0010_explorer.upgrade,
     v0011_runs.upgrade,
     v0012_ops.upgrade,
+    v0013_rosters.upgrade,
 )
 _LOCK = 0x70696E67  # any number nobody else takes
 _version = sa.Table(

@@ -13,9 +13,9 @@ import urllib3
 from pingyao.kernel.errors import IntegrityBroken, NotPermitted, NotYet, Unavailable
 from pingyao.platform.crypto.signers import verify
 from pingyao.platform.crypto.suites import suite_of
-from pingyao.platform.members import checking, codes, signatures, store
+from pingyao.platform.members import checking, codes, reach, signatures, store, trust
 from pingyao.platform.members.model import Member, OwnKey
-from pingyao.platform.members.ring import Ring, pick
+from pingyao.platform.members.ring import Ring
 from pingyao.platform.members.signatures import Asked, Parameters
 
 SECONDS = 15.0
@@ -92,23 +92,17 @@ class Client:
 
         Raises:
             NotYet: the member is not active, or has no address.
-            Unavailable: no answer in time.
+            Unavailable: no answer in time, or the roster that vouches for the member is too old.
             NotPermitted: the answer is unsigned and a refusal.
             IntegrityBroken: the answer is not this member's to this request.
         """
+        now = int(time.time())
         with self._engine.connect() as db:
-            member, keys = store.get(db, number), store.read_own_keys(db)
-        if member is None or member.state != "active":
-            raise NotYet("members.not_active", "对方不是已确认的成员", "请先完成加入与确认")
-        return self.send_as(
-            member,
-            pick(keys, member.suite, "sign", member.known, int(time.time())),
-            method,
-            path,
-            body,
-            media=media,
-            most=most,
-        )
+            member = trust.active(db, number, now)
+            key, us = trust.own_key(db, member, "sign", now), store.read_profile(db)
+        if member.via:
+            reach.check(member.profile.address, us.address if us else "")
+        return self.send_as(member, key, method, path, body, media=media, most=most)
 
     def send_as(
         self,
@@ -153,7 +147,7 @@ class Client:
                 "对方没有登记节点地址",
                 "请对方登记地址后轮换密钥，即会告知本机构",
             )
-        suite, url = suite_of(member.suite), member.profile.address + path
+        suite, url = suite_of(key.suite), member.profile.address + path
         hasher = signatures.hasher(suite)
         hasher.update(body)
         request = signatures.asked(method, url, signatures.content_digest(suite, hasher.digest()))

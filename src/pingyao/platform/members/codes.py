@@ -12,6 +12,8 @@ from pingyao.kernel.errors import Invalid
 from pingyao.platform.members.model import Profile
 
 KINDS = ("bank", "insurer", "securities", "trust", "payment", "financing", "regulator", "other")
+NEAR = ("127.0.0.1", "::1", "localhost")
+"""Names of this machine itself."""
 _CODE = re.compile(r"[A-Z][0-9A-Z]{13}")
 _REGION = re.compile(r"[1-9][0-9]{5}")
 _MOST_NAME, _MOST_ADDRESS = 100, 200
@@ -75,8 +77,7 @@ def address(given: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host, port, parts = "", None, urlsplit("")
-    near = host in ("127.0.0.1", "::1", "localhost")
-    plain = parts.scheme == "http" and near
+    plain = parts.scheme == "http" and host in NEAR
     extra = parts.path or parts.query or parts.fragment or parts.username is not None
     fine = (plain or parts.scheme == "https") and host and port != 0 and not extra
     if not fine or len(given) > _MOST_ADDRESS or not (given.isascii() and given.isprintable()):

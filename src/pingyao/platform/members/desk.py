@@ -7,12 +7,14 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import NotYet
-from pingyao.platform.members import inviting, joining, register
+from pingyao.platform.members import fetching, inviting, joining, pinging, revoking, rotating
 from pingyao.platform.members.client import Answer, Client
+from pingyao.platform.members.fetching import Fetched
 from pingyao.platform.members.model import Invited, Member
-from pingyao.platform.members.register import Told
+from pingyao.platform.members.pinging import Pong
 from pingyao.platform.members.ring import Ring
-from pingyao.platform.policy import Actor
+from pingyao.platform.members.rotating import Told
+from pingyao.platform.policy import Actor, require
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -39,9 +41,33 @@ class Desk(msgspec.Struct, frozen=True):
             return joining.redeem(self.engine, self._ring(), actor, text, client)
 
     def rotate(self, actor: Actor, *, anew: bool = False) -> list[Told]:
-        """See `register.rotate`."""
+        """See `rotating.rotate`; then asks for the roster that has the new keys."""
         with self._client() as client:
-            return register.rotate(self.engine, self._ring(), actor, client, anew=anew)
+            told = rotating.rotate(self.engine, self._ring(), actor, client, anew=anew)
+            fetching.fetch(self.engine, client, actor.name)
+        return told
+
+    def revoke_own(self, actor: Actor, key: str, why: str, since: int | None = None) -> list[Told]:
+        """See `revoking.revoke_own`; then asks for the roster that has the new keys."""
+        with self._client() as client:
+            told = revoking.revoke_own(self.engine, self._ring(), actor, client, key, why, since)
+            fetching.fetch(self.engine, client, actor.name)
+        return told
+
+    def fetch(self, actor: Actor) -> list[Fetched]:
+        """See `fetching.fetch`."""
+        require(actor, "members.fetch")
+        return self.keep_up(actor.name)
+
+    def keep_up(self, by: str) -> list[Fetched]:
+        """Does as ``fetch`` for the node's own periodic work."""
+        with self._client() as client:
+            return fetching.fetch(self.engine, client, by)
+
+    def ping(self, actor: Actor, number: int) -> Pong:
+        """See `pinging.ping`."""
+        with self._client() as client:
+            return pinging.ping(self.engine, client, actor, number)
 
     def send(self, number: int, method: str, path: str, body: bytes = b"") -> Answer:
         """Sends one signed request; see `client.Client.send`."""

@@ -8,14 +8,19 @@ import msgspec
 
 from pingyao.kernel.errors import IntegrityBroken, Invalid, NotFound
 from pingyao.platform.crypto.signers import LENGTHS, Signer, verify
-from pingyao.platform.crypto.suites import key_id, suite_of
+from pingyao.platform.crypto.suites import SUITES, key_id, suite_of
 from pingyao.platform.members import codes
 from pingyao.platform.members.model import Key, OwnKey, Profile, Use
 
 FORMAT = "pingyao-identity-1"
 _INVITATION = "PYI1."
 _MOST = 16 * 1024
-_SEALING_BYTES = {"x25519": 32, "sm2": 65}
+_KINDS: dict[tuple[Use, str], int] = {
+    **{("sign", s.signature.value): LENGTHS[s.signature].public for s in SUITES.values()},
+    ("seal", "x25519"): 32,
+    ("seal", "sm2"): 65,
+}
+"""What keys there are, and how many bytes their public halves have."""
 
 
 class IdentityKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,14 +104,11 @@ def read_identity(signed: SignedIdentity) -> Identity:
         raise _malformed() from None
     suite = suite_of(found.suite)
     wanted = {"sign": suite.signature.value, "seal": suite.sealing}
-    lengths = {"sign": LENGTHS[suite.signature].public, "seal": _SEALING_BYTES[suite.sealing]}
     fine = (
         found.format == FORMAT
         and {k.use: k.kind for k in found.keys} == wanted
         and len(found.keys) == len(wanted)
-        and all(
-            k.id == key_id(k.kind, k.public) and len(k.public) == lengths[k.use] for k in found.keys
-        )
+        and all(map(fits, found.keys))
         and found.profile == codes.profile(found.profile)
     )
     if not fine:
@@ -115,6 +117,12 @@ def read_identity(signed: SignedIdentity) -> Identity:
         raise _malformed()  # one key for two uses proves less than it seems
     verify(suite.signature, found.key("sign").public, _signed(signed.document), signed.signature)
     return found
+
+
+def fits(key: IdentityKey) -> bool:
+    """Tells whether a key is of a kind there is, and has the name it must have."""
+    length = _KINDS.get((key.use, key.kind))
+    return len(key.public) == length and key.id == key_id(key.kind, key.public)
 
 
 def fingerprint(centre: Identity, member: Identity) -> str:

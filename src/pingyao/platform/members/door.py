@@ -24,9 +24,9 @@ from litestar.middleware import ASGIMiddleware
 
 from pingyao.kernel.errors import Invalid, NotYet, PingyaoError
 from pingyao.platform.crypto.suites import suite_of
-from pingyao.platform.members import checking, signatures, store
+from pingyao.platform.members import checking, signatures, trust
 from pingyao.platform.members.model import Member, OwnKey, Sender
-from pingyao.platform.members.ring import Ring, pick
+from pingyao.platform.members.ring import Ring
 from pingyao.platform.members.signatures import Asked, Parameters, Signed
 from pingyao.platform.web.admission import MEMBER
 from pingyao.platform.web.node import Node
@@ -152,7 +152,8 @@ def _know(node: Node, signed: Signed, asked: Asked, now: int) -> tuple[Sender, M
     us = node.institution.uscc
     sender, member = checking.check_request(node.engine, us, signed, asked, now)
     with node.engine.connect() as db:
-        own = pick(store.read_own_keys(db), member.suite, "sign", member.known, now)
+        trust.check_vouched(db, member, now)
+        own = trust.own_key(db, member, "sign", now)
     return sender, member, own
 
 

@@ -1,22 +1,28 @@
 """The API of members for administrators and their programs; every route says what it does."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from pingyao.platform.members import inviting, joining, register
+from pingyao.platform.members import inviting, joining, register, revoking
 from pingyao.platform.members.desk import Desk
 from pingyao.platform.members.documents import grouped
-from pingyao.platform.members.model import Invitation, Invited, Member, Profile
-from pingyao.platform.members.register import Told
-from pingyao.platform.web.node import AtNode, InSeat, RowNumber
+from pingyao.platform.members.fetching import Fetched
+from pingyao.platform.members.model import Invitation, Invited, Member, Profile, Search, State
+from pingyao.platform.members.register import Kept
+from pingyao.platform.members.rotating import Told
+from pingyao.platform.web.node import After, AtNode, InSeat, RowNumber
 
 AtDesk = NamedDependency[Desk]
 Text = Annotated[str, msgspec.Meta(max_length=512)]
+Words = Annotated[str, QueryParameter(max_length=100)]
+RegionStart = Annotated[str, QueryParameter(name="region", max_length=6)]
+InState = Annotated[State | Literal[""], QueryParameter(name="state")]
+Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 
 
 class MemberKey(msgspec.Struct, frozen=True):
@@ -29,10 +35,16 @@ class MemberKey(msgspec.Struct, frozen=True):
     not_before: int
     not_after: int
     revoked_at: int
+    why: str
 
 
 class MemberView(msgspec.Struct, frozen=True):
-    """A member as the API shows it; ``fingerprint`` in groups of five digits."""
+    """A member as the API shows it.
+
+    Attributes:
+        fingerprint: in groups of five digits.
+        via: number of the centre whose roster vouches for it; 0 where people have compared fingerprints.
+    """
 
     id: int
     profile: Profile
@@ -44,16 +56,25 @@ class MemberView(msgspec.Struct, frozen=True):
     confirmed_by: str
     revoked_at: int
     why: str
+    via: int
     keys: list[MemberKey]
 
 
 class MembersView(msgspec.Struct, frozen=True):
-    """This institution, its members and invitations."""
+    """This institution, a page of its members, the newest invitations, and the rosters it keeps.
+
+    Attributes:
+        total: how many members the search finds.
+        after: leads to the next page, None at the end.
+    """
 
     profile: Profile
     generation: int
     members: list[MemberView]
+    total: int
+    after: int | None
     invitations: list[Invitation]
+    rosters: list[Kept]
 
 
 class NewInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +105,14 @@ class Revoking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None = None
 
 
+class RevokingKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which key is revoked, why, and since when it was lost (seconds since the epoch)."""
+
+    key: Annotated[str, msgspec.Meta(max_length=32)]
+    why: Text
+    since: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None = None
+
+
 class Describing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this institution says of itself."""
 
@@ -105,11 +134,46 @@ def shown(member: Member) -> MemberView:
 
 
 @get("/members", summary="成员 · Members", action="members.list", sync_to_thread=True)
-def members(node: AtNode, seat: InSeat) -> MembersView:
-    """Returns the register."""
-    view = register.view(node.engine, seat.actor)
-    listed = [shown(m) for m in view.members]
-    return MembersView(view.profile, view.generation, listed, view.invitations)
+def members(
+    node: AtNode,
+    seat: InSeat,
+    words: Words = "",
+    region: RegionStart = "",
+    member_state: InState = "",
+    after: After = 0,
+    limit: Limit = 100,
+) -> MembersView:
+    """Returns members by number: those with these words in name or codes, in a region, in a state."""
+    wanted = Search(words.strip(), region, member_state)
+    view = register.view(node.engine, seat.actor, wanted, after, limit + 1)
+    last = view.members[limit - 1].id if len(view.members) > limit else None
+    listed = [shown(m) for m in view.members[:limit]]
+    return MembersView(
+        view.profile, view.generation, listed, view.total, last, view.invitations, view.rosters
+    )
+
+
+@get(
+    "/members/{number:int}",
+    summary="成员详情 · One member",
+    action="members.list",
+    sync_to_thread=True,
+)
+def member(number: RowNumber, node: AtNode, seat: InSeat) -> MemberView:
+    """Returns a member with its keys."""
+    return shown(register.get(node.engine, seat.actor, number)[0])
+
+
+@post(
+    "/members/fetch",
+    summary="取名册 · Fetch rosters",
+    action="members.fetch",
+    status_code=HTTP_200_OK,
+    sync_to_thread=True,
+)
+def fetch(desk: AtDesk, seat: InSeat) -> list[Fetched]:
+    """Asks every centre for its roster now."""
+    return desk.fetch(seat.actor)
 
 
 @post(
@@ -142,7 +206,7 @@ def invite(data: JSONBody[NewInvitation], desk: AtDesk, seat: InSeat) -> Invited
 def withdraw(number: RowNumber, node: AtNode, seat: InSeat) -> list[Invitation]:
     """Makes an open invitation useless; returns all."""
     inviting.withdraw(node.engine, seat.actor, number)
-    return register.view(node.engine, seat.actor).invitations
+    return register.view(node.engine, seat.actor, limit=0).invitations
 
 
 @post("/members/join", summary="受邀加入 · Join", action="members.join", sync_to_thread=True)
@@ -174,7 +238,34 @@ def confirm(
 )
 def revoke(number: RowNumber, data: JSONBody[Revoking], node: AtNode, seat: InSeat) -> MemberView:
     """Shuts a member out."""
-    return shown(register.revoke(node.engine, seat.actor, number, data.why, data.since))
+    return shown(revoking.revoke(node.engine, seat.actor, number, data.why, data.since))
+
+
+@post(
+    "/members/{number:int}/keys/revoke",
+    summary="吊销成员的一把密钥 · Revoke a key of a member",
+    action="members.revoke",
+    status_code=HTTP_200_OK,
+    sync_to_thread=True,
+)
+def revoke_key(
+    number: RowNumber, data: JSONBody[RevokingKey], node: AtNode, seat: InSeat
+) -> MemberView:
+    """Revokes one key; the member goes on with its others."""
+    given = (number, data.key, data.why, data.since)
+    return shown(revoking.revoke_key(node.engine, seat.actor, *given))
+
+
+@post(
+    "/members/keys/revoke",
+    summary="吊销本节点的一把密钥 · Revoke an own key",
+    action="members.rotate",
+    status_code=HTTP_200_OK,
+    sync_to_thread=True,
+)
+def revoke_own(data: JSONBody[RevokingKey], desk: AtDesk, seat: InSeat) -> list[Told]:
+    """Revokes one of this node's keys, with a successor where it has none, and tells every member."""
+    return desk.revoke_own(seat.actor, data.key, data.why, data.since)
 
 
 @post(
@@ -192,5 +283,18 @@ def rotate(desk: AtDesk, seat: InSeat) -> list[Told]:
 router = Router(
     "/",
     tags=["members"],
-    route_handlers=[members, describe, invite, withdraw, join, confirm, revoke, rotate],
+    route_handlers=[
+        members,
+        member,
+        fetch,
+        describe,
+        invite,
+        withdraw,
+        join,
+        confirm,
+        revoke,
+        revoke_key,
+        revoke_own,
+        rotate,
+    ],
 )

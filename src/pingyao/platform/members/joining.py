@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import IntegrityBroken, NotPermitted, NotYet
-from pingyao.platform.members import documents, store
+from pingyao.platform.members import documents, publishing, store
 from pingyao.platform.members.client import Client
 from pingyao.platform.members.documents import SignedIdentity
 from pingyao.platform.members.model import Member
@@ -102,6 +102,7 @@ def confirm(engine: sa.Engine, actor: Actor, number: int, fingerprint: str) -> M
             store.update(db, number, **values, confirmed_by=actor.name)
             body: dict[str, object] = {"fingerprint": member.fingerprint}
             emit(db, [event("members.member.confirmed", uscc, actor, at, body)])
+            publishing.publish(db, actor.name, at)
         else:
             emit(db, [event("members.member.differed", uscc, actor, at)])
         found = store.get(db, number)

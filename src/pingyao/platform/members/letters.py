@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from pingyao.kernel.errors import IntegrityBroken, NotFound, NotYet
 from pingyao.platform.crypto import envelopes
 from pingyao.platform.crypto.suites import suite_of
-from pingyao.platform.members import register, store
+from pingyao.platform.members import documents, register, store, trust
 from pingyao.platform.members.model import Member
-from pingyao.platform.members.ring import Ring, pick
+from pingyao.platform.members.ring import Ring
 
 
 def seal(engine: sa.Engine, number: int, payload: bytes, context: bytes) -> bytes:
@@ -26,10 +26,10 @@ def seal(engine: sa.Engine, number: int, payload: bytes, context: bytes) -> byte
     """
     now = int(time.time())
     with engine.connect() as db:
-        member = store.get(db, number)
-    key = None if member is None or member.state != "active" else member.key("seal", now)
-    if member is None or key is None:
-        raise NotYet("members.not_active", "对方不是已确认的成员", "请先完成加入与确认")
+        member = trust.active(db, number, now)
+    key = member.key("seal", now)
+    if key is None:
+        raise NotYet("members.no_key", "对方没有可用的加密密钥", "请对方轮换密钥")
     return envelopes.seal(suite_of(member.suite), member.public(key), payload, context)
 
 
@@ -50,19 +50,18 @@ def open_sealed(engine: sa.Engine, ring: Ring, sealed: bytes, suite: str, contex
 
 
 def sign(engine: sa.Engine, ring: Ring, to: int, payload: bytes) -> bytes:
-    """Returns a payload signed by this node in the suite of the member it is for.
+    """Returns a payload signed by this node, in the suite the member knows it by.
 
     Raises:
         NotYet: the member is not active.
     """
     now = int(time.time())
     with engine.connect() as db:
-        member, keys = store.get(db, to), store.read_own_keys(db)
+        key = trust.own_key(db, trust.active(db, to, now), "sign", now)
         us = store.read_profile(db)
-    if member is None or us is None or member.state != "active":
-        raise NotYet("members.not_active", "对方不是已确认的成员", "请先完成加入与确认")
-    key = pick(keys, member.suite, "sign", member.known, now)
-    return envelopes.sign(suite_of(member.suite), us.uscc, key.id, ring.signer(key), payload)
+    if us is None:
+        raise documents.unknown()
+    return envelopes.sign(suite_of(key.suite), us.uscc, key.id, ring.signer(key), payload)
 
 
 def open_signed(

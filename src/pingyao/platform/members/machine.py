@@ -1,8 +1,7 @@
-"""The routes other nodes call: who we are, joining, a ping, new keys. No cookie opens them."""
+"""The routes other nodes call: who we are, joining, a ping, keys, the roster. No cookie opens them."""
 
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
@@ -10,34 +9,22 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from pingyao.kernel.errors import NotYet
-from pingyao.platform.members import inviting, proofs, register
+from pingyao.platform.members import inviting, pinging, proofs, publishing, rotating
 from pingyao.platform.members.documents import SignedIdentity
 from pingyao.platform.members.door import MEMBER, Door, FromSender, sender_of
 from pingyao.platform.members.model import Sender
+from pingyao.platform.members.pinging import Ping, Pong
 from pingyao.platform.members.proofs import Joined, Joining
-from pingyao.platform.members.register import Rotation
+from pingyao.platform.members.publishing import Published
 from pingyao.platform.members.ring import Ring
+from pingyao.platform.members.rotating import Revocation, Rotation, Taken
 from pingyao.platform.web.admission import PUBLIC
 from pingyao.platform.web.node import AtNode
 
 PREFIX = "/member/v1"
 WithRing = NamedDependency[Ring]
 SuiteName = Annotated[str, QueryParameter(max_length=20)]
-
-
-class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question whether the other side is there."""
-
-    text: Annotated[str, msgspec.Meta(max_length=200)] = ""
-
-
-class Pong(msgspec.Struct, frozen=True):
-    """The answer: the text again, and who is understood to have asked."""
-
-    text: str
-    name: str
-    uscc: str
-    suite: str
+Digest = Annotated[str, QueryParameter(max_length=64)]
 
 
 @get("/identity", action=PUBLIC, sync_to_thread=True)
@@ -59,16 +46,28 @@ def join(data: JSONBody[Joining], node: AtNode, ring: WithRing) -> Joined:
     return inviting.receive(node.engine, ring, data)
 
 
-@post("/ping", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=False)
-def ping(data: JSONBody[Ping], sender: FromSender) -> Pong:
+@post("/ping", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=True)
+def ping(data: JSONBody[Ping], sender: FromSender, node: AtNode) -> Pong:
     """Answers a member."""
-    return Pong(data.text, sender.name, sender.uscc, sender.suite)
+    return pinging.answer(node.engine, sender, data)
 
 
 @post("/keys", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=True)
 def keys(data: JSONBody[Rotation], sender: FromSender, node: AtNode, ring: WithRing) -> Joined:
     """Takes a member's new keys."""
-    return register.take_keys(node.engine, ring, sender, data)
+    return rotating.take_keys(node.engine, ring, sender, data)
+
+
+@post("/keys/revoked", action=MEMBER, status_code=HTTP_200_OK, sync_to_thread=True)
+def revoked(data: JSONBody[Revocation], sender: FromSender, node: AtNode) -> Taken:
+    """Takes that a member has revoked keys of its own."""
+    return rotating.take_revocation(node.engine, sender, data)
+
+
+@get("/roster", action=MEMBER, sync_to_thread=True)
+def roster(sender: FromSender, node: AtNode, ring: WithRing, have: Digest = "") -> Published:
+    """Gives a member the roster, where it has not the newest."""
+    return publishing.serve(node.engine, ring, sender, have)
 
 
 def router_of(ring: Ring | None, *more: HTTPRouteHandler | Router) -> Router:
@@ -84,7 +83,7 @@ def router_of(ring: Ring | None, *more: HTTPRouteHandler | Router) -> Router:
 
     return Router(
         PREFIX,
-        route_handlers=[identity, join, ping, keys, *more],
+        route_handlers=[identity, join, ping, keys, revoked, roster, *more],
         middleware=[Door(ring)],
         dependencies={
             "ring": Provide(held, sync_to_thread=False),

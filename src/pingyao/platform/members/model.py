@@ -40,6 +40,7 @@ class Key(msgspec.Struct, frozen=True):
         kind: ``ed25519``, ``x25519`` or ``sm2``.
         not_before, not_after: seconds since the epoch; the end is not included.
         revoked_at: from then on nothing is believed; 0 while it is not revoked.
+        why: the reason of that, as who revoked it gave it.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Key(msgspec.Struct, frozen=True):
     not_before: int
     not_after: int
     revoked_at: int = 0
+    why: str = ""
 
     def holds(self, at: int) -> bool:
         """Tells whether the key is good at a time."""
@@ -59,10 +61,12 @@ class Member(msgspec.Struct, frozen=True):
     """An institution in the register.
 
     Attributes:
-        suite: the only one it is dealt with in.
-        fingerprint: of its keys and ours, for two people to compare, 40 digits.
+        suite: of its keys, and the only one it is dealt with in; see `trust.own_key` for the other direction.
+        fingerprint: of its keys and ours, for two people to compare, 40 digits; empty where ``via`` is set.
         known: the generation of our own keys it has taken.
         why: the reason of a revocation.
+        via: number of the centre whose roster vouches for it; 0 where people compared fingerprints.
+        heard: of how many of our revoked keys it has been told.
     """
 
     id: int
@@ -76,6 +80,8 @@ class Member(msgspec.Struct, frozen=True):
     confirmed_by: str
     revoked_at: int
     why: str
+    via: int = 0
+    heard: int = 0
     keys: tuple[Key, ...] = ()
 
     def key(self, use: Use, at: int) -> Key | None:
@@ -88,11 +94,48 @@ class Member(msgspec.Struct, frozen=True):
         return PublicKey(self.profile.uscc, key.id, key.kind, key.public)
 
 
+class Search(msgspec.Struct, frozen=True):
+    """Which members are wanted; what is empty does not matter.
+
+    Attributes:
+        words: in the name, USCC or 金融机构编码.
+        region: how the region begins: ``14`` for a province, ``1401`` for a city.
+    """
+
+    words: str = ""
+    region: str = ""
+    state: State | Literal[""] = ""
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """A centre's roster as it is kept, see `rosters`.
+
+    Attributes:
+        centre: number of the centre in the register; 0 for our own.
+        serial: grows with every version.
+        digest: SHA-256 of the document, in hexadecimal.
+        signature, key: under which the document was taken; empty in our own, which is signed when asked for.
+        taken_at: when this version came.
+        checked_at: when the centre last said, in a signed answer to us, that this is the newest.
+    """
+
+    centre: int
+    serial: int
+    digest: str
+    document: bytes
+    signature: bytes
+    key: str
+    taken_at: int
+    checked_at: int
+
+
 class OwnKey(msgspec.Struct, frozen=True):
     """One of this node's own keys, without its secret.
 
     Attributes:
         generation: counts from 1; a rotation makes one more, of both suites and uses.
+        revoked_at, why: as of `Key`.
+        listed_at: since when the centre's roster has it; 0 where it does not, as far as is known here.
     """
 
     id: str
@@ -103,6 +146,13 @@ class OwnKey(msgspec.Struct, frozen=True):
     generation: int
     not_before: int
     not_after: int
+    revoked_at: int = 0
+    why: str = ""
+    listed_at: int = 0
+
+    def holds(self, at: int) -> bool:
+        """Tells whether we may use the key at a time."""
+        return at < self.not_after and not self.revoked_at
 
 
 class Invitation(msgspec.Struct, frozen=True):

@@ -149,19 +149,28 @@ def add_generation(
     return made
 
 
-def pick(keys: list[OwnKey], suite: str, use: Use, generation: int, now: int) -> OwnKey:
-    """Returns the key of a generation.
+def pick(
+    keys: list[OwnKey],
+    suite: str,
+    use: Use,
+    generation: int,
+    now: int,
+    *,
+    even_revoked: bool = False,
+) -> OwnKey:
+    """Returns the key of a generation; one we have revoked only to tell of its successor.
 
     Raises:
-        NotFound: there is none, or it has expired.
+        NotFound: there is none, or it has expired or was revoked.
     """
     for key in keys:
-        if (key.suite, key.use, key.generation) == (suite, use, generation) and now < key.not_after:
+        named = (key.suite, key.use, key.generation) == (suite, use, generation)
+        if named and (key.holds(now) or (even_revoked and now < key.not_after)):
             return key
     raise NotFound(
         "members.no_own_key",
-        "本节点没有可用的成员密钥，或对方所知的那把已到期",
-        "请运行 pingyao members rotate；已到期的须重新受邀加入",
+        "本节点没有可用的成员密钥，或对方所知的那把已到期、已吊销",
+        "请运行 pingyao members rotate 告知对方新密钥；已到期的须重新受邀加入",
     )
 
 

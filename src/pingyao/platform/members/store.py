@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pingyao.platform.identity.store import read_institution
-from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile
+from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile, Roster, Search
 
 metadata = sa.MetaData()
 own = sa.Table(
@@ -29,6 +29,9 @@ own_keys = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("not_before", sa.BigInteger, nullable=False),
     sa.Column("not_after", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("listed_at", sa.BigInteger, nullable=False),
 )
 members = sa.Table(
     "members_member",
@@ -50,6 +53,8 @@ members = sa.Table(
     sa.Column("confirmed_by", sa.Text, nullable=False),
     sa.Column("revoked_at", sa.BigInteger, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
+    sa.Column("via", sa.Integer, nullable=False),
+    sa.Column("heard", sa.Integer, nullable=False),
 )
 keys = sa.Table(
     "members_key",
@@ -62,6 +67,20 @@ keys = sa.Table(
     sa.Column("not_before", sa.BigInteger, nullable=False),
     sa.Column("not_after", sa.BigInteger, nullable=False),
     sa.Column("revoked_at", sa.BigInteger, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+rosters = sa.Table(
+    "members_roster",
+    metadata,
+    # Whose it is, as a number of the register; 0 for our own, where this node is a centre.
+    sa.Column("centre", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("serial", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("key", sa.String(32), nullable=False),
+    sa.Column("taken_at", sa.BigInteger, nullable=False),
+    sa.Column("checked_at", sa.BigInteger, nullable=False),
 )
 invitations = sa.Table(
     "members_invitation",
@@ -83,6 +102,11 @@ nonces = sa.Table(
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("nonce", sa.String(64), primary_key=True),
     sa.Column("until", sa.BigInteger, nullable=False, index=True),
+)
+ALL = Search()
+_FIRST = sa.text(
+    "INSERT INTO members_roster (centre, serial, digest, document, signature, key, taken_at, checked_at) "
+    "VALUES (:centre, 0, '', :nothing, :nothing, '', 0, 0) ON CONFLICT (centre) DO NOTHING"
 )
 _PROFILE = tuple(f for f in Profile.__struct_fields__ if f not in ("name", "uscc", "role"))
 
@@ -128,13 +152,40 @@ def find_by_key(db: sa.Connection, key: str) -> Member | None:
     return None if row is None else get(db, row.member)
 
 
-def read_members(db: sa.Connection) -> list[Member]:
-    """Returns all members, by name, with their keys."""
+def read_members(
+    db: sa.Connection, wanted: Search = ALL, after: int = 0, limit: int | None = None
+) -> list[Member]:
+    """Returns members by number, with their keys."""
+    numbers = sa.select(members.c.id).where(members.c.id > after, *_matching(wanted))
+    numbers = numbers.order_by(members.c.id).limit(limit)
     held: dict[int, list[Key]] = {}
-    for row in db.execute(sa.select(keys).order_by(keys.c.not_before, keys.c.id)):
+    theirs = sa.select(keys).where(keys.c.member.in_(numbers))
+    for row in db.execute(theirs.order_by(keys.c.not_before, keys.c.id)):
         held.setdefault(row.member, []).append(_key(row))
-    rows = db.execute(sa.select(members).order_by(members.c.name, members.c.id))
+    rows = db.execute(sa.select(members).where(members.c.id.in_(numbers)).order_by(members.c.id))
     return [_member(r, held.get(r.id, ())) for r in rows]
+
+
+def count_via(db: sa.Connection, centre: int) -> int:
+    """Returns how many members are known through the roster of a centre; for 0, who was confirmed here."""
+    query = sa.select(sa.func.count()).select_from(members)
+    query = query.where(members.c.via == centre, members.c.confirmed_at > 0)
+    return db.execute(query).scalar_one()
+
+
+def count_members(db: sa.Connection, wanted: Search = ALL) -> int:
+    """Returns how many members a search finds."""
+    query = sa.select(sa.func.count()).select_from(members).where(*_matching(wanted))
+    return db.execute(query).scalar_one()
+
+
+def write(db: sa.Connection, member: Member) -> None:
+    """Writes a member as a whole, its keys too, in place of the one of this USCC."""
+    fields = (f for f in Member.__struct_fields__ if f not in ("id", "profile", "keys"))
+    put(db, member.profile, {f: getattr(member, f) for f in fields}, member.keys)
+    for key in member.keys:
+        change_key(db, key.id, not_before=key.not_before, not_after=key.not_after)
+        change_key(db, key.id, revoked_at=key.revoked_at, why=key.why)
 
 
 def put(db: sa.Connection, profile: Profile, values: dict[str, Any], held: Iterable[Key]) -> int:
@@ -167,9 +218,54 @@ def update(db: sa.Connection, number: int, **values: object) -> None:
     db.execute(sa.update(members).where(members.c.id == number).values(**values))
 
 
-def read_invitations(db: sa.Connection, now: int) -> list[Invitation]:
-    """Returns all invitations, the newest first."""
-    query = sa.select(invitations).order_by(invitations.c.id.desc())
+def change_key(db: sa.Connection, key: str, **values: object) -> None:
+    """Changes a key of a member."""
+    db.execute(sa.update(keys).where(keys.c.id == key).values(**values))
+
+
+def revoke_key(db: sa.Connection, key: str, since: int, why: str) -> None:
+    """Revokes a key of a member; a roster that was taken under it has to be asked for anew."""
+    change_key(db, key, revoked_at=since, why=why)
+    db.execute(sa.update(rosters).where(rosters.c.key == key).values(checked_at=0))
+
+
+def change_own_key(db: sa.Connection, key: str, **values: object) -> None:
+    """Changes what is written down of one of this node's own keys."""
+    db.execute(sa.update(own_keys).where(own_keys.c.id == key).values(**values))
+
+
+def claim_roster(db: sa.Connection, centre: int) -> Roster:
+    """Returns the roster of a centre for change, an empty one where there is none yet."""
+    db.execute(_FIRST, {"centre": centre, "nothing": b""})
+    found = read_roster(db, centre, lock=True)
+    if found is None:
+        raise RuntimeError("a claimed roster has a row")
+    return found
+
+
+def read_roster(db: sa.Connection, centre: int, *, lock: bool = False) -> Roster | None:
+    """Returns the roster of a centre, 0 for our own; for change with ``lock``."""
+    query = sa.select(rosters).where(rosters.c.centre == centre)
+    row = db.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else Roster(*(getattr(row, f) for f in Roster.__struct_fields__))
+
+
+def read_rosters(db: sa.Connection) -> list[tuple[int, int, str, int, int]]:
+    """Returns centre, serial, digest, and when taken and checked, of every roster; not what is in them."""
+    t = rosters.c
+    query = sa.select(t.centre, t.serial, t.digest, t.taken_at, t.checked_at).order_by(t.centre)
+    return [(r.centre, r.serial, r.digest, r.taken_at, r.checked_at) for r in db.execute(query)]
+
+
+def write_roster(db: sa.Connection, roster: Roster) -> None:
+    """Keeps a roster in place of the one before, whose row was claimed."""
+    values = {f: getattr(roster, f) for f in Roster.__struct_fields__}
+    db.execute(sa.update(rosters).where(rosters.c.centre == roster.centre).values(**values))
+
+
+def read_invitations(db: sa.Connection, now: int, limit: int) -> list[Invitation]:
+    """Returns invitations, the newest first."""
+    query = sa.select(invitations).order_by(invitations.c.id.desc()).limit(limit)
     return [invitation(row, now) for row in db.execute(query)]
 
 
@@ -178,6 +274,19 @@ def invitation(row: Any, now: int) -> Invitation:
     state = "expired" if row.state == "open" and row.expires_at <= now else row.state
     fields = (row.id, row.uscc, row.name, row.suite, row.made_at, row.made_by, row.expires_at)
     return Invitation(*fields, state)
+
+
+def _matching(wanted: Search) -> list[sa.ColumnElement[bool]]:
+    t, found = members.c, []
+    if wanted.words:
+        words = wanted.words.lower()
+        columns = (t.name, t.uscc, t.code)
+        found.append(sa.or_(*(sa.func.lower(c).contains(words, autoescape=True) for c in columns)))
+    if wanted.region:
+        found.append(t.region.startswith(wanted.region, autoescape=True))
+    if wanted.state:
+        found.append(t.state == wanted.state)
+    return found
 
 
 def _one(db: sa.Connection, condition: Any, *, lock: bool) -> Member | None:
