@@ -26,6 +26,7 @@ from pingyao.platform.members import (
     reach,
     register,
     revoking,
+    roster_store,
     rosters,
     store,
     trust,
@@ -53,8 +54,8 @@ def introduced(joined) -> tuple[Party, Party, Party]:
 
 def kept(party: Party) -> rosters.Document:
     with party.engine.connect() as db:
-        roster = store.read_roster(db, store.find(db, CENTRE.uscc).id)
-    return msgspec.json.decode(roster.document, type=Document)
+        document = roster_store.read_document(db, store.find(db, CENTRE.uscc).id)
+    return msgspec.json.decode(document, type=Document)
 
 
 def issued(a: Party, b: Party, document: bytes) -> Published:
@@ -92,7 +93,7 @@ class TestKnowingEachOther:
         assert post(c, signed(b, c, key=key)) == (200, "")
         assert not fetch(c).new
         with a.engine.connect() as db:
-            ours = store.read_roster(db, 0)
+            ours = roster_store.read(db, 0)
         assert (first.serial, first.digest) == (ours.serial, ours.digest)
         assert [p.count("members.roster.taken") for p in (a, b, c)] == [0, 0, 1]
         assert a.count("members.roster.published") == 2  # one for each that was confirmed
@@ -158,6 +159,10 @@ class TestRevocation:
         fetch(b), fetch(c)
         assert own(b, suite).revoked_at
         assert b.client.send(b.member(OTHER.uscc).id, "POST", PING, b"{}").status == 200
+        with b.engine.begin() as db:  # and were it the newest, rotating would make another
+            store.change_own_key(db, own(b, suite, 2).id, revoked_at=1)
+        b.desk.rotate(b.node.actor("security"))
+        assert own(b, suite, 3)
 
     def test_what_was_revoked_stays_revoked_whatever_comes_later(self, introduced) -> None:
         a, b, c = introduced

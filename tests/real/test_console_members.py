@@ -48,6 +48,7 @@ def test_an_institution_joins(
 
         centre, bank = open_page(a), open_page(b)
         sign_in(centre, "system")
+        centre.goto("/members/joining")
         form = "form[action='/members/invitations']"
         centre.locator(f"{form} [name=name]").fill(circle.BANK.name)
         centre.locator(f"{form} [name=uscc]").fill(circle.BANK.uscc)
@@ -55,6 +56,7 @@ def test_an_institution_joins(
         centre.locator(f"{form} button").press("Enter")
         invitation = centre.locator("textarea[readonly]").input_value()
         sign_in(bank, "system")
+        bank.goto("/members/joining")
         bank.locator("#invitation").fill(invitation)
         bank.locator("form[action='/members/join'] button").press("Enter")
         bank.get_by_role("status").wait_for()
@@ -62,9 +64,11 @@ def test_an_institution_joins(
             bank.locator("input[name=fingerprint]").count() == 0
         )  # not for who has invited or joined
         sign_in(bank, "security")
+        bank.get_by_role("link", name=circle.CENTRE.name).click()
         spoken = bank.locator(".secret").inner_text()
         assert documents.digits(spoken) == a.member(circle.BANK.uscc).fingerprint
         sign_in(centre, "security")
+        centre.get_by_role("link", name=circle.BANK.name).click()
         centre.locator("input[name=fingerprint]").fill("0" * 40)
         centre.locator("input[name=fingerprint]").press("Enter")
         centre.get_by_role("alert").wait_for()
@@ -72,9 +76,14 @@ def test_an_institution_joins(
         centre.locator("input[name=fingerprint]").press("Enter")
         centre.get_by_role("status").wait_for()
         assert a.member(circle.BANK.uscc).state == "active"
-        centre.locator("summary").press("Enter")
-        centre.locator("input[name=why]").fill("试用结束")
-        centre.locator("input[name=why]").press("Enter")
+        centre.locator("summary").first.press("Enter")
+        centre.locator("details[open] input[name=why]").fill("介质遗失")
+        centre.locator("details[open] input[name=why]").press("Enter")
+        centre.get_by_role("status").wait_for()
+        assert sum(bool(k.revoked_at) for k in a.member(circle.BANK.uscc).keys) == 1
+        assert a.member(circle.BANK.uscc).state == "active"
+        centre.locator("#wmember").fill("试用结束")
+        centre.locator("#wmember").press("Enter")
         centre.get_by_role("status").wait_for()
         assert a.member(circle.BANK.uscc).state == "revoked"
         browser.close()

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext
 
 import circle
@@ -17,6 +19,8 @@ from pingyao.app.migrations import migrate
 from pingyao.classify import catalogue, runs
 from pingyao.classify.runs import Ending, Progress
 from pingyao.platform.db import open_engine
+from pingyao.platform.members import roster_store, store
+from pingyao.platform.members.model import Key, Member, Profile, Roster
 from pingyao.platform.policy import ROLES, Actor, permits
 
 pytestmark = looking.needs_chromium
@@ -42,6 +46,7 @@ def furnished(folder: Path) -> Iterator[nodes.Tested]:
             why = ("scan.unreachable", "连接不上 db.bank，或连接中断。", "请检查主机名、端口")
             said = why if ending == "failed" else ("", "", "")
             runs.end(engine, run.id, Progress(4, rows=6000), Ending(ending, 1, 2, *said))
+    _members(engine)
     with House(engine, folder / "house") as house:
         house.record("扫描报告.html", "<p>report</p>")
         made = nodes.make(engine, archive=house.archive)
@@ -49,6 +54,30 @@ def furnished(folder: Path) -> Iterator[nodes.Tested]:
         house.forget(0)
         yield made
     engine.dispose()
+
+
+def _members(engine: sa.Engine) -> None:
+    """Writes a centre down, and banks that it vouches for, one of them revoked."""
+    centre = Profile("省级中心", "12140000MB0BBBBB00", "centre", "", "regulator", "140000")
+    keys = tuple(
+        Key(f"{use}{n}".ljust(32, "0"), use, "sm2", bytes(65), 1, 2**31, revoked_at, "介质遗失")
+        for n, (use, revoked_at) in enumerate([("sign", 1_790_000_000), ("sign", 0), ("seal", 0)])
+    )
+    known = Member(0, centre, "national", "active", "", 1, 1, 1, "security1", 0, "", keys=keys)
+    pending = msgspec.structs.replace(known, state="pending", fingerprint="0123456789" * 4)
+    with engine.begin() as db:
+        for number, (name, state) in enumerate(
+            [("晋阳银行", "active"), (nodes.HOSTILE, "revoked"), ("汾河银行", "active")]
+        ):
+            bank = Profile(name, f"91140000MA0ZZZZ{number:03}", "member", "", "bank", "140100")
+            if number == 0:
+                store.write(db, known)
+            listed = {"id": 0, "profile": bank, "state": state, "via": 1, "keys": ()}
+            store.write(db, msgspec.structs.replace(known, **listed))
+        waiting = Profile("潞州银行", "91140000MA0YYYY001", "member", "", "bank", "140400")
+        store.write(db, msgspec.structs.replace(pending, profile=waiting, keys=()))
+        roster_store.claim(db, 1)
+        roster_store.write(db, Roster(1, 1_795_642_177, "e0dc" * 16, b"", "", 1, 1), b"")
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,9 @@ def check_request(
     key = None if member is None else next(k for k in member.keys if k.id == said.keyid)
     if member is None or key is None:
         raise NotPermitted(
-            "members.unknown_key", "签名所用的密钥不在成员登记中", "请先受邀加入，由安全管理员确认"
+            "members.unknown_key",
+            "签名所用的密钥不在成员登记中",
+            "请先受邀加入，由安全管理员确认；刚加入或换过密钥的，等对方取得新名册（5 分钟内）",
         )
     suite = suite_of(member.suite)
     algorithm, _ = signatures.read_digest(request.digest)

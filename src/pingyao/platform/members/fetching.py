@@ -14,7 +14,7 @@ from pingyao.kernel.errors import IntegrityBroken, PingyaoError
 from pingyao.kernel.event import EvidenceEvent
 from pingyao.platform.crypto.signers import verify
 from pingyao.platform.crypto.suites import suite_of
-from pingyao.platform.members import documents, rosters, store
+from pingyao.platform.members import documents, roster_store, rosters, store
 from pingyao.platform.members.client import Client
 from pingyao.platform.members.model import Key, Member, Roster
 from pingyao.platform.members.publishing import ROSTER, Published
@@ -58,7 +58,7 @@ def fetch(engine: sa.Engine, client: Client, by: str) -> list[Fetched]:
 def _fetch(engine: sa.Engine, client: Client, centre: Member, by: str) -> Fetched:
     try:
         with engine.connect() as db:
-            kept = store.read_roster(db, centre.id)
+            kept = roster_store.read(db, centre.id)
         path = f"{ROSTER}?have={kept.digest if kept else ''}"
         answer = client.send(centre.id, "GET", path, most=_MOST_ANSWER).read(Published)
         return take(engine, centre, answer, by)
@@ -85,11 +85,11 @@ def take(engine: sa.Engine, centre: Member, given: Published, by: str) -> Fetche
         _check_signature(centre, given, now)
         document = rosters.read(given.document, centre.profile.uscc)
     with engine.begin() as db:
-        kept = store.claim_roster(db, centre.id)
+        kept = roster_store.claim(db, centre.id)
         if document is None:
             if not kept.digest:
                 raise _older("中心没有给出名册")
-            store.write_roster(db, msgspec.structs.replace(kept, checked_at=now))
+            roster_store.confirm(db, centre.id, now)
             return _told(db, centre, kept, new=False)
         digest = rosters.digest(given.document)
         if document.serial < kept.serial:
@@ -100,10 +100,8 @@ def take(engine: sa.Engine, centre: Member, given: Published, by: str) -> Fetche
                 f"名册 {kept.serial} 有两份内容不同的版本",
                 "请保留现场，与中心和其他成员核对摘要",
             )
-        taken = Roster(
-            centre.id, document.serial, digest, given.document, given.signature, given.key, now, now
-        )
-        store.write_roster(db, taken)
+        taken = Roster(centre.id, document.serial, digest, given.signature, given.key, now, now)
+        roster_store.write(db, taken, given.document)
         facts = _apply(db, centre, document, now)
         body = {"serial": taken.serial, "sha256": digest} | facts
         emit(db, [_event("members.roster.taken", centre, by, at, body)])
@@ -222,7 +220,7 @@ def _told(db: sa.Connection, centre: Member, roster: Roster, *, new: bool) -> Fe
         centre.profile.name,
         roster.serial,
         roster.digest,
-        store.count_via(db, centre.id),
+        roster_store.count_via(db, centre.id),
         new,
     )
 

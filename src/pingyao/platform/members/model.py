@@ -108,7 +108,7 @@ class Search(msgspec.Struct, frozen=True):
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """A centre's roster as it is kept, see `rosters`.
+    """What is known of a centre's roster that is kept, but for the document itself, see `rosters`.
 
     Attributes:
         centre: number of the centre in the register; 0 for our own.
@@ -122,7 +122,6 @@ class Roster(msgspec.Struct, frozen=True):
     centre: int
     serial: int
     digest: str
-    document: bytes
     signature: bytes
     key: str
     taken_at: int

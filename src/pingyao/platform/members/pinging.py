@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import IntegrityBroken
-from pingyao.platform.members import store
+from pingyao.platform.members import roster_store, store
 from pingyao.platform.members.client import Client
 from pingyao.platform.members.model import Sender
 from pingyao.platform.members.proofs import event
@@ -71,8 +71,8 @@ def ping(engine: sa.Engine, client: Client, actor: Actor, number: int) -> Pong:
 
 def _rosters(db: sa.Connection) -> dict[str, tuple[int, str]]:
     us, found = store.read_profile(db), {}
-    for centre, serial, digest, *_ in store.read_rosters(db):
-        whose = store.get(db, centre)
+    for roster in roster_store.read_all(db):
+        whose = store.get(db, roster.centre)
         uscc = whose.profile.uscc if whose else (us.uscc if us else "")
-        found[uscc] = (serial, digest)
+        found[uscc] = (roster.serial, roster.digest)
     return found

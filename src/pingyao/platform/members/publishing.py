@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import NotYet
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.members import documents, rosters, store, trust
+from pingyao.platform.members import documents, roster_store, rosters, store, trust
 from pingyao.platform.members.model import Roster, Sender
 from pingyao.platform.members.ring import Ring
 from pingyao.platform.outbox import emit
@@ -39,13 +39,13 @@ def publish(db: sa.Connection, by: str, at: datetime) -> None:
     us = store.read_profile(db)
     if us is None or us.role != "centre":
         return
-    before = store.claim_roster(db, _OURS)
+    before = roster_store.claim(db, _OURS)
     shown = tuple(rosters.listed(m) for m in store.read_members(db) if m.confirmed_at)
     now = int(at.timestamp())
     serial = max(now, before.serial + 1)
     document = rosters.write(us.uscc, serial, now, shown)
     digest = rosters.digest(document)
-    store.write_roster(db, Roster(_OURS, serial, digest, document, b"", "", now, now))
+    roster_store.write(db, Roster(_OURS, serial, digest, b"", "", now, now), document)
     body: dict[str, object] = {"serial": serial, "sha256": digest, "members": len(shown)}
     emit(db, [EvidenceEvent("members.roster.published", us.uscc, by, at, body)])
 
@@ -63,18 +63,19 @@ def serve(engine: sa.Engine, ring: Ring, sender: Sender, have: str) -> Published
         NotYet: this node is no centre.
     """
     with engine.begin() as db:
-        roster = store.read_roster(db, _OURS)
+        roster = roster_store.read(db, _OURS)
         if roster is None:  # none has changed since this node learnt to issue rosters
             us = store.read_profile(db)
             publish(db, us.name if us else "", datetime.now(UTC))
-            roster = store.read_roster(db, _OURS)
+            roster = roster_store.read(db, _OURS)
         if roster is None:
             raise NotYet("members.not_centre", "本节点不是中心，没有名册", "请向中心取名册")
         if roster.digest == have:
             return Published()
+        document = roster_store.read_document(db, _OURS)
         member = store.get(db, sender.number)
         if member is None:
             raise documents.unknown()
         key = trust.own_key(db, member, "sign", int(time.time()))
-    signature = ring.signer(key).sign(rosters.signed(roster.document))
-    return Published(roster.document, signature, key.id)
+    signature = ring.signer(key).sign(rosters.signed(document))
+    return Published(document, signature, key.id)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pingyao.kernel.errors import NotPermitted
 from pingyao.kernel.event import EvidenceEvent
-from pingyao.platform.members import codes, documents, store, trust
+from pingyao.platform.members import codes, documents, roster_store, store, trust
 from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile, Search
 from pingyao.platform.members.ring import newest
 from pingyao.platform.outbox import emit
@@ -160,10 +160,17 @@ def write_profile(
 
 def _kept(db: sa.Connection, us: Profile) -> list[Kept]:
     found: list[Kept] = []
-    for centre, serial, digest, taken_at, checked_at in store.read_rosters(db):
-        whose = store.get(db, centre)
-        name = whose.profile.name if whose else us.name
-        until = checked_at + trust.MOST_AGE if whose else 0
-        members = store.count_via(db, centre)
-        found.append(Kept(name, serial, digest, taken_at, checked_at, members, until))
+    for roster in roster_store.read_all(db):
+        whose = store.get(db, roster.centre)
+        found.append(
+            Kept(
+                centre=whose.profile.name if whose else us.name,
+                serial=roster.serial,
+                digest=roster.digest,
+                taken_at=roster.taken_at,
+                checked_at=roster.checked_at,
+                members=roster_store.count_via(db, roster.centre),
+                good_until=roster.checked_at + trust.MOST_AGE if whose else 0,
+            )
+        )
     return found

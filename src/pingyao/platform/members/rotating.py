@@ -83,10 +83,13 @@ def rotate(
         anew: makes new keys even though some have not heard of the last.
     """
     require(actor, "members.rotate")
-    if anew or not _behind(engine):
-        with engine.connect() as db:
-            generation = newest(store.read_own_keys(db)) + 1
-        add_generation(engine, ring, actor.name, "members.keys.rotated", generation)
+    with engine.connect() as db:
+        keys = store.read_own_keys(db)
+    generation = newest(keys)
+    # The centre may have revoked what is newest.
+    useless = any(k.revoked_at for k in keys if k.generation == generation)
+    if anew or useless or not _behind(engine):
+        add_generation(engine, ring, actor.name, "members.keys.rotated", generation + 1)
     return tell(engine, ring, actor, client)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pingyao.platform.identity.store import read_institution
-from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile, Roster, Search
+from pingyao.platform.members.model import Invitation, Key, Member, OwnKey, Profile, Search
 
 metadata = sa.MetaData()
 own = sa.Table(
@@ -104,10 +104,6 @@ nonces = sa.Table(
     sa.Column("until", sa.BigInteger, nullable=False, index=True),
 )
 ALL = Search()
-_FIRST = sa.text(
-    "INSERT INTO members_roster (centre, serial, digest, document, signature, key, taken_at, checked_at) "
-    "VALUES (:centre, 0, '', :nothing, :nothing, '', 0, 0) ON CONFLICT (centre) DO NOTHING"
-)
 _PROFILE = tuple(f for f in Profile.__struct_fields__ if f not in ("name", "uscc", "role"))
 
 
@@ -164,13 +160,6 @@ def read_members(
         held.setdefault(row.member, []).append(_key(row))
     rows = db.execute(sa.select(members).where(members.c.id.in_(numbers)).order_by(members.c.id))
     return [_member(r, held.get(r.id, ())) for r in rows]
-
-
-def count_via(db: sa.Connection, centre: int) -> int:
-    """Returns how many members are known through the roster of a centre; for 0, who was confirmed here."""
-    query = sa.select(sa.func.count()).select_from(members)
-    query = query.where(members.c.via == centre, members.c.confirmed_at > 0)
-    return db.execute(query).scalar_one()
 
 
 def count_members(db: sa.Connection, wanted: Search = ALL) -> int:
@@ -232,35 +221,6 @@ def revoke_key(db: sa.Connection, key: str, since: int, why: str) -> None:
 def change_own_key(db: sa.Connection, key: str, **values: object) -> None:
     """Changes what is written down of one of this node's own keys."""
     db.execute(sa.update(own_keys).where(own_keys.c.id == key).values(**values))
-
-
-def claim_roster(db: sa.Connection, centre: int) -> Roster:
-    """Returns the roster of a centre for change, an empty one where there is none yet."""
-    db.execute(_FIRST, {"centre": centre, "nothing": b""})
-    found = read_roster(db, centre, lock=True)
-    if found is None:
-        raise RuntimeError("a claimed roster has a row")
-    return found
-
-
-def read_roster(db: sa.Connection, centre: int, *, lock: bool = False) -> Roster | None:
-    """Returns the roster of a centre, 0 for our own; for change with ``lock``."""
-    query = sa.select(rosters).where(rosters.c.centre == centre)
-    row = db.execute(query.with_for_update() if lock else query).one_or_none()
-    return None if row is None else Roster(*(getattr(row, f) for f in Roster.__struct_fields__))
-
-
-def read_rosters(db: sa.Connection) -> list[tuple[int, int, str, int, int]]:
-    """Returns centre, serial, digest, and when taken and checked, of every roster; not what is in them."""
-    t = rosters.c
-    query = sa.select(t.centre, t.serial, t.digest, t.taken_at, t.checked_at).order_by(t.centre)
-    return [(r.centre, r.serial, r.digest, r.taken_at, r.checked_at) for r in db.execute(query)]
-
-
-def write_roster(db: sa.Connection, roster: Roster) -> None:
-    """Keeps a roster in place of the one before, whose row was claimed."""
-    values = {f: getattr(roster, f) for f in Roster.__struct_fields__}
-    db.execute(sa.update(rosters).where(rosters.c.centre == roster.centre).values(**values))
 
 
 def read_invitations(db: sa.Connection, now: int, limit: int) -> list[Invitation]:

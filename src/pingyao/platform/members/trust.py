@@ -7,7 +7,7 @@ good as the centre is honest; see docs/design/members.md for what a dishonest on
 import sqlalchemy as sa
 
 from pingyao.kernel.errors import NotPermitted, NotYet, Unavailable
-from pingyao.platform.members import store
+from pingyao.platform.members import roster_store, store
 from pingyao.platform.members.checking import SKEW_SECONDS
 from pingyao.platform.members.model import Member, OwnKey, Use
 from pingyao.platform.members.ring import pick
@@ -43,7 +43,7 @@ def check_vouched(db: sa.Connection, member: Member, now: int) -> None:
     """
     if not member.via:
         return
-    centre, roster = store.get(db, member.via), store.read_roster(db, member.via)
+    centre, roster = store.get(db, member.via), roster_store.read(db, member.via)
     if centre is None or centre.state != "active":
         raise NotPermitted(
             "members.centre_gone", "为该成员作保的中心已不是本机构的成员", "请先恢复与中心的往来"
