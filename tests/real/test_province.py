@@ -101,6 +101,28 @@ def test_members_at_the_command_line(province: Path) -> None:
     assert "members.is_member" in again.stderr
 
 
+def test_banks_deal_with_each_other_by_the_roster(province: Path) -> None:
+    national, international = "91140000MA0EEEEE4X", "91140000MA0BBBBB1U"
+    for site, other in (("bank1", BANK), ("bank3", international), ("bank3", national)):
+        asked = members(province, site, "security", "ping", other)
+        assert asked.returncode == 0, asked.stderr
+    held = members(province, "bank4", "audit", "keys", "--json")
+    [old] = [
+        k["id"]
+        for k in msgspec.json.decode(held.stdout)
+        if (k["suite"], k["use"]) == ("national", "sign")
+    ]
+    revoked = members(province, "bank4", "security", "revoke-key", old[:12], "--why", "介质遗失")
+    assert (revoked.returncode, "已收下" in revoked.stdout) == (0, True), revoked.stderr
+    fetched = members(province, "bank1", "system", "fetch")
+    assert (fetched.returncode, "SHA-256" in fetched.stdout) == (0, True), fetched.stderr
+    assert members(province, "bank4", "security", "ping", international).returncode == 0
+    theirs = members(province, "bank1", "audit", "keys", national).stdout
+    assert "已吊销" in next(line for line in theirs.splitlines() if line.startswith(old))
+    found = members(province, "bank1", "audit", "list", "--words", "第四", "--state", "active")
+    assert (national in found.stdout, BANK in found.stdout) == (True, False)
+
+
 def test_a_broken_up_is_gone_on_with(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     with subprocess.Popen(
