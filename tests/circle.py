@@ -23,12 +23,23 @@ from pingyao.platform.asgi import listen
 from pingyao.platform.crypto.suites import suite_of
 from pingyao.platform.db import open_engine
 from pingyao.platform.identity.model import Institution
-from pingyao.platform.members import joining, register, ring, signatures, store
+from pingyao.platform.members import (
+    fetching,
+    joining,
+    register,
+    ring,
+    roster_store,
+    rosters,
+    signatures,
+    store,
+)
 from pingyao.platform.members.client import Client
 from pingyao.platform.members.desk import Desk
 from pingyao.platform.members.model import Member, OwnKey, Profile
 from pingyao.platform.members.pinging import PING
+from pingyao.platform.members.publishing import Published
 from pingyao.platform.members.ring import StoreRing
+from pingyao.platform.members.rosters import Document
 from pingyao.platform.members.signatures import Parameters
 from pingyao.platform.web.limits import Limits
 
@@ -174,3 +185,24 @@ def post(
     answer = POOL.request("POST", to.address + path, body=body, headers=headers | more)
     said = msgspec.json.decode(answer.data)
     return answer.status, said.get("code", "")
+
+
+def fetch(party: Party) -> fetching.Fetched:
+    [found] = party.desk.fetch(party.node.actor("system"))
+    return found
+
+
+def kept(party: Party) -> rosters.Document:
+    with party.engine.connect() as db:
+        document = roster_store.read_document(db, store.find(db, CENTRE.uscc).id)
+    return msgspec.json.decode(document, type=Document)
+
+
+def issued(a: Party, b: Party, document: bytes) -> Published:
+    """Returns a document as the centre would hand it to a bank."""
+    key = own(a, b.member(CENTRE.uscc).suite)
+    return Published(document, a.ring.signer(key).sign(rosters.signed(document)), key.id)
+
+
+def take(b: Party, given: Published) -> fetching.Fetched:
+    return fetching.take(b.engine, b.member(CENTRE.uscc), given, "test")

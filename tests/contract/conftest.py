@@ -112,6 +112,14 @@ def joined(request: pytest.FixtureRequest, found_circle: Callable, quick_passwor
     return _restored(*found_circle(request.param), joined=True)
 
 
+@pytest.fixture
+def introduced(joined: tuple[Party, ...]) -> tuple[Party, ...]:
+    """Gives a centre and two banks, of different suites, that have taken its roster."""
+    for bank in joined[1:]:
+        assert circle.fetch(bank).error == ""
+    return joined
+
+
 def _restored(made: tuple[Party, ...], held: dict[bool, list[circle.Rows]], *, joined: bool):
     for party, rows in zip(made, held[joined], strict=True):
         party.restore(rows)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+import circle
 import nodes
 from circle import BANK, CENTRE, OTHER, own, post, signed
 from pingyao.kernel.errors import (
@@ -218,6 +219,14 @@ class TestOneKeyRevoked:
         assert b.client.send(there.id, "POST", PING, b"{}").status == 200
         with b.engine.connect() as db:
             assert max(k.generation for k in store.read_own_keys(db)) == 2
+
+    def test_who_joins_later_need_not_hear_of_it(self, parties) -> None:
+        a, b, _ = parties
+        a.desk.revoke_own(a.node.actor("security"), own(a, "national").id, "失密")
+        circle.join(a, b, "national")
+        with a.engine.connect() as db:
+            assert not rotating.is_behind(a.member(BANK.uscc), store.read_own_keys(db))
+        assert b.client.send(b.member(CENTRE.uscc).id, "POST", PING, b"{}").status == 200
 
     def test_what_a_member_may_not_say_of_keys(self, joined) -> None:
         a, b, c = joined

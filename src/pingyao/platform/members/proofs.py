@@ -117,6 +117,8 @@ def write_pending(
         "confirmed_by": "",
         "revoked_at": 0,
         "why": "",
+        # Of what we have revoked before it came it need not be told.
+        "heard": sum(1 for k in store.read_own_keys(db) if k.revoked_at),
     }
     before = store.find(db, identity.profile.uscc, lock=True)
     shown = {k.id for k in identity.keys}
