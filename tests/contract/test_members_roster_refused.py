@@ -1,5 +1,6 @@
 """Rosters and addresses that are refused, whoever has signed them."""
 
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -141,6 +142,8 @@ class TestWhatIsRefused:
 
     def test_a_refusal_is_written_down(self, introduced) -> None:
         a, b, _ = introduced
+        with b.engine.begin() as db:  # taken some time ago
+            db.execute(sa.update(store.rosters).values(serial=int(time.time()) - 1000))
         with a.engine.begin() as db:  # as a backup would bring it back
             db.execute(sa.update(store.rosters).values(serial=1, document=b"{}", digest="0" * 64))
         assert fetch(b).error
