@@ -1,19 +1,22 @@
 """The audit trail sent on as it grows, to a syslog server: in order, at least once, over restarts.
 
-The position is kept in the database and moves only when the other machine's network stack has
-acknowledged every byte; syslog itself acknowledges nothing.
+Syslog acknowledges nothing, and what a machine's network stack has taken its server may never read. So
+every batch has a connection of its own, which we end first: a server that has read all of it then
+closes, one that hangs up before is told from that by a reset. Only then does the position move on,
+which is kept in the database.
 
 Cites: RFC 5424; RFC 5425; RFC 6587, 3.4.1; RFC 5426.
 """
 
 import logging
+import os
 import socket
 import ssl
 import struct
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
@@ -22,17 +25,18 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from pingyao.kernel.errors import Invalid, PingyaoError, Unavailable
+from pingyao.kernel.errors import Invalid, PingyaoError
 from pingyao.platform import audit
 from pingyao.platform.audit_lines import as_cef_over_syslog, as_syslog
 from pingyao.platform.db import explain
 
 _LOG = logging.getLogger("pingyao.audit")
 _BATCH = 500
-_SECONDS = 10.0  # for connecting, and for the other side to take a batch
+_SECONDS = 10.0  # for connecting, and for the other side to read a batch
 _PAUSE, _RETRY = 1.0, 10.0
-_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
+_MOST_ANSWERS = 16  # pieces of what a server has no business to send
 _SIOCOUTQ = 0x5411  # Linux: bytes sent and not yet acknowledged
+_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
 metadata = sa.MetaData()
 positions = sa.Table(
     "audit_forward",
@@ -83,26 +87,21 @@ def target(address: str, *, cef: bool = False, authority: Path | None = None) ->
 
 def run(engine: sa.Engine, to: Target, stop: Event) -> None:
     """Sends lines on until told to stop; what cannot be sent waits in the trail."""
-    failing, before = False, -1
+    failing = False
     while not stop.is_set():
         try:
-            with closing(connect(to)) as peer:
-                if failing:
-                    _LOG.warning("audit forwarding to %s works again", to.name)
-                failing = False
-                if before >= 0:  # who hung up may not have read what its machine had taken
-                    _move(engine, to, before)
-                while not stop.is_set():
-                    started = _position(engine, to)
-                    if forward(engine, to, peer):
-                        before = started
-                    else:
-                        stop.wait(_PAUSE)
+            sent = forward(engine, to)
         except (OSError, PingyaoError) as error:
             if not failing:
                 _LOG.warning("audit forwarding to %s: %s", to.name, type(error).__name__)
             failing = True
-        stop.wait(_RETRY if failing else 0)
+            stop.wait(_RETRY)
+            continue
+        if failing and sent:
+            _LOG.warning("audit forwarding to %s works again", to.name)
+            failing = False
+        if not sent:
+            stop.wait(_PAUSE)
 
 
 def connect(to: Target) -> socket.socket:
@@ -127,26 +126,25 @@ def connect(to: Target) -> socket.socket:
         raise
 
 
-def forward(engine: sa.Engine, to: Target, peer: socket.socket) -> int:
+def forward(engine: sa.Engine, to: Target) -> int:
     """Sends the next batch; returns how many lines, 0 when there are none.
 
     Raises:
         OSError: not all were taken; they will be sent again.
     """
     lines = _next(engine, to)
-    if to.way != "udp":
-        _still_there(peer)
     if not lines:
         return 0
     form: Callable[[audit.Entry], str] = as_cef_over_syslog if to.cef else as_syslog
-    for line in lines:
-        text = form(line).encode()
+    texts = [form(line).encode() for line in lines]
+    with closing(connect(to)) as peer:
         if to.way == "udp":
-            peer.send(text[:60_000])
+            for text in texts:
+                peer.send(text[:60_000])
         else:  # octet counting: what a line holds cannot end it
-            peer.sendall(b"%d " % len(text) + text)
-    if to.way != "udp":
-        _await_taken(peer)
+            for text in texts:
+                peer.sendall(b"%d " % len(text) + text)
+            _await_read(peer)
     _move(engine, to, lines[-1].id)
     return len(lines)
 
@@ -154,12 +152,6 @@ def forward(engine: sa.Engine, to: Target, peer: socket.socket) -> int:
 def least_position(db: sa.Connection) -> int | None:
     """Returns up to which line all targets have everything; None without targets."""
     return db.execute(sa.select(sa.func.min(positions.c.position))).scalar()
-
-
-def _position(engine: sa.Engine, to: Target) -> int:
-    with engine.connect() as db:
-        mine = positions.c.target == to.name
-        return db.execute(sa.select(positions.c.position).where(mine)).scalar() or 0
 
 
 def _move(engine: sa.Engine, to: Target, position: int) -> None:
@@ -187,27 +179,34 @@ def _next(engine: sa.Engine, to: Target) -> list[audit.Entry]:
         raise explain(error) from None
 
 
-def _still_there(peer: socket.socket) -> None:
-    """Raises when the other side has hung up; a syslog server never says anything else."""
-    peer.settimeout(0.0)
-    try:
-        if peer.recv(1) == b"":
-            raise ConnectionResetError
-    except (BlockingIOError, ssl.SSLWantReadError):
-        pass
-    finally:
-        peer.settimeout(_SECONDS)
+def _await_read(peer: socket.socket) -> None:
+    """Ends what we send, and waits for the other side to end the connection.
+
+    Raises:
+        OSError: it has not read everything, or did not close in time.
+    """
+    if isinstance(peer, ssl.SSLSocket):
+        with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):  # it need not say that it closes
+            peer = peer.unwrap()
+    peer.shutdown(socket.SHUT_WR)
+    for _ in range(_MOST_ANSWERS):
+        if not peer.recv(4096):
+            break
+    else:
+        raise ConnectionAbortedError
+    # Who hung up before our end had come has ended too, and what came later is never acknowledged.
+    until = time.monotonic() + _SECONDS
+    while _unacknowledged(peer):
+        if error := peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.005)
 
 
-def _await_taken(peer: socket.socket) -> None:
+def _unacknowledged(peer: socket.socket) -> int:
     if sys.platform != "linux":
-        return
+        return 0
     import fcntl
 
-    until = time.monotonic() + _SECONDS
-    while struct.unpack("i", fcntl.ioctl(peer.fileno(), _SIOCOUTQ, bytes(4)))[0]:
-        if time.monotonic() > until:
-            raise Unavailable("audit.not_taken", "syslog 服务器没有收下", "请检查网络与该服务器")
-        _still_there(peer)
-        time.sleep(0.005)
-    _still_there(peer)
+    return struct.unpack("i", fcntl.ioctl(peer.fileno(), _SIOCOUTQ, bytes(4)))[0]
