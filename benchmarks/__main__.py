@@ -23,7 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", help="default: all of " + ", ".join(_ALL))
     parser.add_argument("--full", action="store_true", help="at full size, which takes long")
-    parser.add_argument("--write", type=Path, help="put the table into this page")
+    parser.add_argument(
+        "--write", type=Path, help="put the table into this page; of those named, their rows"
+    )
     given = parser.parse_args()
     rows: list[Row] = []
     failed: list[str] = []
@@ -36,12 +38,27 @@ def main() -> None:
             traceback.print_exc()
             failed.append(name)
     if given.write and rows:
-        page = given.write.read_text("utf-8")
-        before, _, rest = page.partition(_MARK)
-        after = rest.partition(_MARK)[2]
+        before, held, after = given.write.read_text("utf-8").split(_MARK)
+        if given.names:
+            rows = _among(_read(held), rows)
         given.write.write_text(f"{before}{_MARK}\n{_table(rows)}{_MARK}{after}", "utf-8")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _read(table: str) -> list[Row]:
+    """Returns the rows of a table as `_table` writes it."""
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return [Row(what, command.strip("`"), *rest) for what, command, *rest in cells[1:]]
+
+
+def _among(held: list[Row], rows: list[Row]) -> list[Row]:
+    """Puts rows in the place of those that the same commands measured before."""
+    found: list[Row] = []
+    for row in held:
+        same = [r for r in rows if r.command == row.command]
+        found += [r for r in same if r not in found] if same else [row]
+    return found + [r for r in rows if r not in found]
 
 
 def _table(rows: list[Row]) -> str:
