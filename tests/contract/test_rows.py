@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     engine = open_engine(f"sqlite:///{place / 'rows.db'}", migrate)
     with Log(place / "log", [(ED25519, LOG)], mark=place / "mark") as log:
         for batch in range(3):
-            record(engine, place, batch * 4, 4)
+            record(engine, place, batch * 10, 10)
             draining.drain(engine, log.append, MEMBER, READERS)
         with engine.begin() as db:
             key = db.execute(sa.select(tables.documents.c.key)).scalars().first()

@@ -164,7 +164,7 @@ def account_name_taken(stage: Stage, page: Page) -> None:
 @scene
 def invitation(stage: Stage, page: Page) -> None:
     looking.sign_in(page, "system1")
-    page.goto("/members")
+    page.goto("/members/joining")
     form = page.locator("form[action='/members/invitations']")
     form.locator("[name=name]").fill(circle.BANK.name)
     form.locator("[name=uscc]").fill(circle.BANK.uscc)
