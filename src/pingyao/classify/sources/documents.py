@@ -3,18 +3,24 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from pingyao.classify.model import Column, Table
-from pingyao.classify.sources.encoding import open_text
+from pingyao.classify.sources.csv import limited
 from pingyao.classify.sources.excel import refuse_bombs
 from pingyao.classify.sources.failures import failure
 from pingyao.classify.sources.fingerprints import file_fingerprint
-from pingyao.classify.sources.limits import rest
+from pingyao.classify.sources.limits import bounded, rest
+from pingyao.classify.sources.lines import line_blocks
 
 TEXT = "text"
-_BATCH_ROWS = 4_096
+_LINE_FEED, _RETURN = 10, 13
+# Its functions are made at run time and have no types.
+_compute: Any = compute
 
 
 class DocumentSource:
@@ -35,20 +41,12 @@ class DocumentSource:
         self, table: Table, limit: int | None = None, after: int = 0
     ) -> Iterator[pa.RecordBatch]:
         """Yields its paragraphs, of a .docx those in the cells of its tables as well."""
-        return rest(self._all(table, limit), after)
-
-    def _all(self, table: Table, limit: int | None) -> Iterator[pa.RecordBatch]:
         del table
-        held: list[str] = []
-        for number, text in enumerate(self._paragraphs()):
-            if limit is not None and number >= limit:
-                break
-            held.append(text)
-            if len(held) == _BATCH_ROWS:
-                yield pa.RecordBatch.from_arrays([pa.array(held, pa.string())], names=[TEXT])
-                held = []
-        if held:
-            yield pa.RecordBatch.from_arrays([pa.array(held, pa.string())], names=[TEXT])
+        return rest(limited(bounded(self._texts()), limit), after)
+
+    def _texts(self) -> Iterator[pa.RecordBatch]:
+        for texts in self._lines() if self.kind == "text" else self._paragraphs():
+            yield pa.RecordBatch.from_arrays([texts], names=[TEXT])
 
     def fingerprint(self, table: Table) -> str | None:
         """Returns the fingerprint of the file, which all its tables share."""
@@ -58,11 +56,10 @@ class DocumentSource:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _paragraphs(self) -> Iterator[str]:
-        if self.kind == "text":
-            with open_text(self._path) as lines:
-                yield from (line.rstrip("\r\n") for line in lines if line.strip())
-            return
+    def _lines(self) -> Iterator[pa.Array]:
+        yield from map(lines, line_blocks(self._path))
+
+    def _paragraphs(self) -> Iterator[pa.Array]:
         from docx import Document
         from docx.opc.exceptions import OpcError
 
@@ -70,12 +67,27 @@ class DocumentSource:
             document = Document(str(self._path))
         except (OpcError, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError):
             raise failure("scan.damaged", self.name) from None
-        yield from (p.text for p in document.paragraphs if p.text.strip())
+        yield pa.array([p.text for p in document.paragraphs if p.text.strip()], pa.string())
         for table in document.tables:
-            for row in table.rows:
-                text = " ".join(dict.fromkeys(c.text.strip() for c in row.cells if c.text.strip()))
-                if text:
-                    yield text
+            rows = (dict.fromkeys(c.text.strip() for c in row.cells) for row in table.rows)
+            texts = (" ".join(filter(None, cells)) for cells in rows)
+            yield pa.array([text for text in texts if text], pa.string())
+
+
+def lines(text: bytes) -> pa.Array:
+    """Returns the lines of a text that hold anything, without what ends them.
+
+    Args:
+        text: UTF-8, ending with a line break.
+    """
+    letters = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((letters == _LINE_FEED) | (letters == _RETURN)) + 1
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    found = _compute.utf8_rtrim(
+        pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers), "\r\n"
+    )
+    return found.filter(_compute.not_equal(_compute.utf8_trim_whitespace(found), ""))
 
 
 def open_document(path: Path) -> DocumentSource:

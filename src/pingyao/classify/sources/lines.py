@@ -11,11 +11,11 @@ from pingyao.classify.sources.encoding import LONGEST_LINE, detect_encoding, ope
 _BLOCK = 2 * 1024 * 1024
 
 
-def line_blocks(path: Path, instead: bytes) -> Iterator[bytes]:
+def line_blocks(path: Path, instead: bytes | None = None) -> Iterator[bytes]:
     """Yields whole lines, each ending with a line break: LF, CR or both.
 
-    Bytes the encoding cannot explain become U+FFFD. In place of a line longer than `LONGEST_LINE`,
-    which is not held, comes ``instead``.
+    Bytes the encoding cannot explain become U+FFFD. A line longer than `LONGEST_LINE` is not held: in
+    its place comes ``instead``, or else one piece of it after another.
     """
     encoding = detect_encoding(path)
     with open_bytes(path) as raw:
@@ -28,24 +28,27 @@ def line_blocks(path: Path, instead: bytes) -> Iterator[bytes]:
                 yield _as_utf8(block, encoding)
 
 
-def _whole(blocks: Iterator[bytes], instead: bytes) -> Iterator[bytes]:
+def _whole(blocks: Iterator[bytes], instead: bytes | None) -> Iterator[bytes]:
     rest = b""
     skipping = False
     for block in blocks:
         text = rest + block
         # A CR at the very end may be the first half of a line break.
         end = max(text.rfind(b"\n"), text.rfind(b"\r", 0, len(text) - 1)) + 1
-        if skipping and end:
+        if skipping and end and instead is not None:
             start = min(at for at in (text.find(b"\n"), text.find(b"\r")) if at >= 0)
             yield instead + text[start:end]
             skipping = False
         elif end:
             yield text[:end]
         rest = text[end:]
-        if len(rest) > LONGEST_LINE or skipping:
+        if len(rest) > LONGEST_LINE and instead is None:
+            yield rest + b"\n"
+            rest = b""
+        elif len(rest) > LONGEST_LINE or skipping:
             rest, skipping = text[-1:], True
     if rest:
-        yield (instead if skipping else rest) + b"\n"
+        yield (instead if skipping and instead else rest) + b"\n"
 
 
 def _from_utf16(raw: BinaryIO) -> Iterator[bytes]:
