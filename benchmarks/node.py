@@ -21,7 +21,7 @@ from pingyao.classify.service import Seen, judge
 from pingyao.kernel.labels import Labels
 from pingyao.platform import nodekey
 from pingyao.platform.db import open_engine
-from pingyao.platform.identity import people, sessions, store
+from pingyao.platform.identity import own, people, sessions, store
 from pingyao.platform.identity.model import Institution
 from pingyao.platform.policy import Actor
 
@@ -74,7 +74,7 @@ def _people(engine: sa.Engine, key: bytes, users: int) -> None:
         issued.append(people.grant(engine, actors["security"], made.id, "officer"))
     for each in issued:
         session = sessions.sign_in(engine, key, each.account.name, each.password, "", "")
-        sessions.change_password(engine, session, each.password, PASSWORD)
+        own.change_password(engine, session, each.password, PASSWORD)
         sessions.sign_out(engine, session)
 
 
