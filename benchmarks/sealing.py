@@ -86,8 +86,11 @@ def run(quick: bool) -> list[Row]:
             row("seal, of that loop (CPU)", "≥ 90 %", f"{looped[0] / closed[0]:.0%}")
             row("seal, of cipher and hash alone (CPU outside the kernel)", "≥ 90 %", f"{share:.0%}")
             row("seal, of that loop (elapsed)", "≥ 90 %", f"{looped[1] / closed[1]:.0%}")
-            row("seal, of cipher alone, no hash, no file (CPU; elapsed)", "≥ 90 %",
-                f"{alone[0] / closed[0]:.0%}; {alone[1] / closed[1]:.0%}")  # fmt: skip
+            row(
+                "seal, of cipher alone, no hash, no file (CPU; elapsed)",
+                "≥ 90 %",
+                f"{alone[0] / closed[0]:.0%}; {alone[1] / closed[1]:.0%}",
+            )
             target.unlink()
             back.unlink()
     return rows

@@ -15,16 +15,27 @@ from pingyao.protect.lifecycle_packs import load_rules
 ROLES = ("业务部门负责人", "数据安全管理员", "高级管理层", "个人信息保护负责人")
 
 
-def request(engine: sa.Engine, bound: str, source: str, **more: object) -> tuple[str, list[acting.Hand]]:  # fmt: skip
+def request(
+    engine: sa.Engine, bound: str, source: str, **more: object
+) -> tuple[str, list[acting.Hand]]:
     """Asks for an export; returns its number, and who may approve it."""
     hands = [person(f"{role}{uuid.uuid4().hex[:6]}") for role in ("申请人", *ROLES)]
     for hand, roles in zip(hands, ((), *((r,) for r in ROLES)), strict=True):
         acting.register(engine, hand, roles, "登记人")
     today = datetime.now(UTC).astimezone().date()
     body = Export(
-        "sharing", "甲行", source, bound, 3, 2, 1_000_000, f"{today}", f"{today + timedelta(5)}",
-        "联合分析", (),
-    )  # fmt: skip
+        "sharing",
+        "甲行",
+        source,
+        bound,
+        3,
+        2,
+        1_000_000,
+        f"{today}",
+        f"{today + timedelta(5)}",
+        "联合分析",
+        (),
+    )
     body = msgspec.structs.replace(body, **more)
     case = request_export(engine, hands[0], body, load_rules(), leaves=True)
     return case.id, hands[1:]

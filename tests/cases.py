@@ -15,9 +15,18 @@ DESTRUCTION = Destruction(
     Thing("file", "/data/old.csv"), "delete", "deletion", "bank", 3, 2, "目的已达成"
 )
 EXPORT = Export(
-    "sharing", "甲行", "bank", "plan:" + "a" * 64, 3, 2, 1000, "2026-01-01", "2026-01-20", "联合分析",
+    "sharing",
+    "甲行",
+    "bank",
+    "plan:" + "a" * 64,
+    3,
+    2,
+    1000,
+    "2026-01-01",
+    "2026-01-20",
+    "联合分析",
     ("业务", "安全"),
-)  # fmt: skip
+)
 
 
 def person(name: str, algorithm: Algorithm = Algorithm.ED25519) -> Hand:

@@ -29,6 +29,6 @@ def pingyao(*words: object, given: str = "") -> Done:
         except SystemExit as end:
             code = int(end.code or 0)
     out.flush()
-    said = Done(code, out.buffer.getvalue().decode(), err.getvalue())  # type: ignore[attr-defined]
+    said = Done(code, out.buffer.getvalue().decode(), err.getvalue())
     assert "Traceback" not in said.err
     return said

@@ -74,11 +74,19 @@ def start(
         opened = open_source(str(source))
         reading = SourceReading(opened)
         job = Run(
-            plan=plan, policy=rules, reading=reading, sink=open_sink(str(tmp_path / target), "parquet"),
-            scanner=Rescan(load_knowledge(), reading), keys=KEYS, vault=no_vault,
-            book=Recorder(catalogue_engine), scope="甲行", actor="tester", approval=number,
+            plan=plan,
+            policy=rules,
+            reading=reading,
+            sink=open_sink(str(tmp_path / target), "parquet"),
+            scanner=Rescan(load_knowledge(), reading),
+            keys=KEYS,
+            vault=no_vault,
+            book=Recorder(catalogue_engine),
+            scope="甲行",
+            actor="tester",
+            approval=number,
             name=opened.name,
-        )  # fmt: skip
+        )
         return run(msgspec.structs.replace(job, **more))[0]
 
     return start
@@ -163,7 +171,12 @@ def test_without_an_approval_in_force_nothing_goes_out(
     with pytest.raises(PingyaoError) as refusal:
         start(number)
     assert refusal.value.remedy
-    assert refusal.value.code in ("approval.missing", "lifecycle.no_case", "approval.pending", "approval.void")  # fmt: skip
+    assert refusal.value.code in (
+        "approval.missing",
+        "lifecycle.no_case",
+        "approval.pending",
+        "approval.void",
+    )
     assert not released(catalogue_engine)
     assert not (tmp_path / "out.parquet").exists()
     with catalogue_engine.connect() as db:
@@ -182,10 +195,18 @@ def test_what_is_not_released_uses_nothing_up(
         start(number, ready=lambda: (tmp_path / "out.parquet").write_bytes(b"mine"))
     (tmp_path / "out.parquet").unlink()
     choices = tuple(
-        msgspec.structs.replace(c, field=msgspec.structs.replace(c.field, type="other", level=3, personal=0, sure=True, guesses=(), found=()), technique="keep", params={})
-        if c.field.place.column == "手机号码" else c
+        msgspec.structs.replace(
+            c,
+            field=msgspec.structs.replace(
+                c.field, type="other", level=3, personal=0, sure=True, guesses=(), found=()
+            ),
+            technique="keep",
+            params={},
+        )
+        if c.field.place.column == "手机号码"
+        else c
         for c in plan.choices
-    )  # fmt: skip
+    )
     blind = msgspec.structs.replace(plan, choices=choices)
     another = approve(catalogue_engine, bound(choose(blind, {}, rules)), "clients.parquet")
     with pytest.raises(Refused) as refused:
@@ -200,9 +221,14 @@ def test_what_is_not_released_uses_nothing_up(
 
 OWN = {"pack": "our-bank", "version": "1", "source": "本行制度"}
 TESTING = {
-    "id": "own.testing", "stages": ["testing"], "act": "require", "controls": ["senior_approval"],
-    "strength": "应", "text": "进测试环境须审批", "citation": {"standard": "本行制度", "clause": "1"},
-}  # fmt: skip
+    "id": "own.testing",
+    "stages": ["testing"],
+    "act": "require",
+    "controls": ["senior_approval"],
+    "strength": "应",
+    "text": "进测试环境须审批",
+    "citation": {"standard": "本行制度", "clause": "1"},
+}
 
 
 def own(tmp_path: Path, **rows: object) -> Policy:

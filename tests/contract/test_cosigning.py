@@ -98,7 +98,7 @@ def test_quorum_missed_is_made_up_for_later(town: Town, tmp_path: Path) -> None:
         gather(cosigning, TREE, 20)
     with Cosigning(policy) as cosigning:
         verify_head(gather(cosigning, TREE, 21), policy)
-    assert [s.latest("log.example/bank").size for s in town.stores] == [21] * 4  # type: ignore[union-attr]
+    assert [s.latest("log.example/bank").size for s in town.stores] == [21] * 4
 
 
 def stand_in(answer: Callable[[Request], Reply]) -> Callable[[Request], object]:
@@ -127,7 +127,7 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_one_that_lies_counts_for_nothing_and_stops_nothing(town: Town, lie: str) -> None:
-    with serving(stand_in(LIES[lie])) as liar:  # type: ignore[arg-type]
+    with serving(stand_in(LIES[lie])) as liar:
         policy = town.policy(3, [liar, *town.urls[1:]])
         with Cosigning(policy) as cosigning:
             for size in (9, 12):
@@ -190,7 +190,7 @@ def test_heads_signed_by_others_stop_nobody(town: Town) -> None:
             return Reply(409, b"50\n", "text/x.tlog.size")
         return Reply(200, TREE.note(50, OTHER).encode())
 
-    with serving(stand_in(answer)) as liar:  # type: ignore[arg-type]
+    with serving(stand_in(answer)) as liar:
         policy = town.policy(3, [liar, *town.urls[1:]])
         with Cosigning(policy) as cosigning:
             verify_head(gather(cosigning, TREE, 9), policy)

@@ -99,10 +99,13 @@ SEARCHES = {
     "a sign that means one elsewhere": (Search(subject="目标_1_"), lambda _: False),
     "a star in the kind": (Search(kind="%"), lambda _: False),
     "the first day": (Search(until=date(2026, 1, 1)), lambda n: n < 1),
-    "the second day": (Search(since=date(2026, 1, 2), until=date(2026, 1, 2)), lambda n: 1 <= n < 25),
+    "the second day": (
+        Search(since=date(2026, 1, 2), until=date(2026, 1, 2)),
+        lambda n: 1 <= n < 25,
+    ),
     "later": (Search(since=date(2026, 1, 3)), lambda n: n >= 25),
     "all of it": (Search("classify.", "乙", "目标", date(2026, 1, 2)), lambda n: n and n % 6 == 0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", SEARCHES)

@@ -52,7 +52,10 @@ def engine(catalogue_engine: sa.Engine) -> sa.Engine:
 
 @pytest.fixture
 def hands(engine: sa.Engine) -> dict[str, Hand]:
-    made = {n: person(n, a) for n, a in zip("甲乙丙丁", [Algorithm.SM2, *[Algorithm.ED25519] * 3], strict=True)}  # fmt: skip
+    made = {
+        n: person(n, a)
+        for n, a in zip("甲乙丙丁", [Algorithm.SM2, *[Algorithm.ED25519] * 3], strict=True)
+    }
     roles = {"乙": ("业务部门负责人",), "丙": ("数据安全管理员", "业务部门负责人")}
     for name, hand in made.items():
         acting.register(engine, hand, roles.get(name, ()), "登记人")
@@ -71,7 +74,9 @@ def approved(engine: sa.Engine, hands: dict[str, Hand], body: Destruction) -> Ca
     return act(engine, case.id, hands["丙"], "approve")
 
 
-def carried_out(engine: sa.Engine, hands: dict[str, Hand], body: Destruction, keys: KeyStore | None = None) -> Case:  # fmt: skip
+def carried_out(
+    engine: sa.Engine, hands: dict[str, Hand], body: Destruction, keys: KeyStore | None = None
+) -> Case:
     case = approved(engine, hands, body)
     act(engine, case.id, hands["丁"], "start", erasing.inspect(body, keys))
     return act(engine, case.id, hands["丁"], "carry_out", erasing.carry_out(body, keys, case.id))
@@ -206,13 +211,17 @@ def test_a_key_is_one_persons(engine: sa.Engine, hands: dict[str, Hand]) -> None
 
 @pytest.mark.parametrize(
     ("level", "end", "method", "kind"),
-    [(2, "destruction", "delete", "file"), (3, "destruction", "overwrite", "file"),
-     (4, "destruction", "crypto_erase", "sealed"), (5, "destruction", "overwrite", "file")],
-)  # fmt: skip
+    [
+        (2, "destruction", "delete", "file"),
+        (3, "destruction", "overwrite", "file"),
+        (4, "destruction", "crypto_erase", "sealed"),
+        (5, "destruction", "overwrite", "file"),
+    ],
+)
 def test_weak_methods_are_refused(
     engine: sa.Engine, hands: dict[str, Hand], level: int, end: str, method: str, kind: str
 ) -> None:
-    body = of(Thing(kind, "/x"), method, level=level, end=end)  # type: ignore[arg-type]
+    body = of(Thing(kind, "/x"), method, level=level, end=end)
     with pytest.raises(NotPermitted, match="不能采用"):
         acting.request_destruction(engine, hands["甲"], body, RULES)
 
@@ -453,6 +462,9 @@ def test_the_latest_statement_counts_and_the_first_stays(engine: sa.Engine) -> N
         store.add_statements(db, "s", [first, msgspec.structs.replace(first, control="d")])
         store.add_statements(db, "s", [msgspec.structs.replace(first, mark="符合")])
     with engine.connect() as db:
-        assert {k: s.mark for k, s in store.read_statements(db, "s").items()} == {"c": "符合", "d": "不符合"}  # fmt: skip
+        assert {k: s.mark for k, s in store.read_statements(db, "s").items()} == {
+            "c": "符合",
+            "d": "不符合",
+        }
         assert db.execute(sa.select(sa.func.count()).select_from(store.statements)).scalar() == 3
         assert store.last_assessment(db, "s") is None

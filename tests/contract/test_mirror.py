@@ -123,8 +123,8 @@ def test_it_cosigns_what_it_holds_and_serves_it(url: str, site: Site) -> None:
         url, "/add-entries", gzip.compress(upload(TREE, 700, 1000)), content_encoding="gzip"
     )
     assert status == 200
-    note = Note(parse_note(TREE.note(1000)).text, parse_lines(lines))  # type: ignore[assignment]
-    assert verify_note(note, [key_of(OWN)])[0].at == 1_700_000_000  # type: ignore[arg-type]
+    note = Note(parse_note(TREE.note(1000)).text, parse_lines(lines))
+    assert verify_note(note, [key_of(OWN)])[0].at == 1_700_000_000
     assert not fsck(site.log).findings
     assert fsck(site.log).entries == 1000
 
@@ -168,13 +168,23 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int]] = {
     "an unknown size": (lambda: upload(TREE, 0, 699), 409),
     "no package": (lambda: upload(TREE, 0, 700, 0), 400),
     "other entries": (lambda: upload(FORK, 0, 700), 422),
-    "proofs of another tree": (lambda: format_add_entries(
-        ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], FORK.subtree(0, 256, 700))]), 422),
-    "a proof too long": (lambda: format_add_entries(
-        ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], [bytes(32)] * 64)]), 422),
-    "no proof": (lambda: format_add_entries(
-        ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], [])]), 422),
-}  # fmt: skip
+    "proofs of another tree": (
+        lambda: format_add_entries(
+            ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], FORK.subtree(0, 256, 700))]
+        ),
+        422,
+    ),
+    "a proof too long": (
+        lambda: format_add_entries(
+            ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], [bytes(32)] * 64)]
+        ),
+        422,
+    ),
+    "no proof": (
+        lambda: format_add_entries(ORIGIN, 0, 700, b"", [Package(0, 256, TREE.entries[:256], [])]),
+        422,
+    ),
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)

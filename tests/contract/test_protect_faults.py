@@ -46,7 +46,11 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
     """A file system of so many bytes."""
     disk = folder / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], capture_output=True, check=False)  # fmt: skip
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip("only root may mount a disk that is too small")
     try:
@@ -75,7 +79,7 @@ def tables(spec: str) -> dict[str, int]:
     try:
         found = {}
         for table in source.tables():
-            found[table.name] = sum(b.num_rows for b in source.batches(table))  # type: ignore[union-attr]
+            found[table.name] = sum(b.num_rows for b in source.batches(table))
         return found
     finally:
         source.close()
@@ -130,7 +134,7 @@ def test_killed_at_any_moment_postgresql(
 ) -> None:
     import psycopg
 
-    url = postgresql_server.url(postgresql_database)  # type: ignore[attr-defined]
+    url = postgresql_server.url(postgresql_database)
 
     def left() -> int:
         with psycopg.connect(url) as db:
@@ -143,7 +147,7 @@ def test_killed_at_any_moment_postgresql(
 def test_killed_at_any_moment_mariadb(
     mariadb_server: object, mariadb_database: str, run_mariadb: Callable[..., None]
 ) -> None:
-    url = mariadb_server.url(mariadb_database)  # type: ignore[attr-defined]
+    url = mariadb_server.url(mariadb_database)
     made: list[str] = []
 
     def spec(number: int) -> str:
@@ -154,9 +158,9 @@ def test_killed_at_any_moment_mariadb(
         return url.replace(mariadb_database, name)
 
     def left() -> int:
-        source = open_source(mariadb_server.url(""))  # type: ignore[attr-defined]
+        source = open_source(mariadb_server.url(""))
         try:
-            return len({t.schema for t in source.tables() if t.schema.startswith("pingyao_st")})  # type: ignore[union-attr]
+            return len({t.schema for t in source.tables() if t.schema.startswith("pingyao_st")})
         finally:
             source.close()
 
@@ -177,8 +181,12 @@ def test_a_connection_lost_at_the_release(
     sink = open_sink(request.getfixturevalue(f"{kind}_server").url(database), "parquet")
     sink.write(ONE, ROWS.schema, batches())
     sink.staged()
-    db = sink._db  # type: ignore[attr-defined]
-    where = ("postgres", f"select pg_terminate_backend({db.info.backend_pid}, 5000)") if kind == "postgresql" else ("mysql", f"kill {db.thread_id()}")  # fmt: skip
+    db = sink._db
+    where = (
+        ("postgres", f"select pg_terminate_backend({db.info.backend_pid}, 5000)")
+        if kind == "postgresql"
+        else ("mysql", f"kill {db.thread_id()}")
+    )
     if when == "before":
         end(*where)
     else:
@@ -193,7 +201,9 @@ def test_a_connection_lost_at_the_release(
     with pytest.raises(PingyaoError) as failure:
         sink.commit()
     sink.discard()
-    assert failure.value.code == ("protect.write_failed" if when == "before" else "protect.unconfirmed")  # fmt: skip
+    assert failure.value.code == (
+        "protect.write_failed" if when == "before" else "protect.unconfirmed"
+    )
     assert ("目标未作任何改动" in failure.value.remedy) == (when == "before")
     assert failure.value.retriable == (when == "before")
 
@@ -202,9 +212,14 @@ def test_what_another_run_is_at_is_left_alone(tmp_path: Path) -> None:
     working = open_sink(str(tmp_path / "a.parquet"), "parquet")
     working.write(ONE, ROWS.schema, batches())
     child = subprocess.run(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from pingyao.protect.sinks.files import stage; stage(Path(sys.argv[1]))", str(tmp_path / "b")],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from pingyao.protect.sinks.files import stage; stage(Path(sys.argv[1]))",
+            str(tmp_path / "b"),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     assert child.returncode == 0
     working.staged()
     working.commit()

@@ -216,11 +216,11 @@ def test_postgresql_holds_the_same(
 ) -> None:
     import psycopg
 
-    url = f"{postgresql_server.url(postgresql_database)}?schema=masked"  # type: ignore[attr-defined]
+    url = f"{postgresql_server.url(postgresql_database)}?schema=masked"
     record, _ = run(job(bank, url, plans["testing"], rules))
     run(job(bank, str(tmp_path / "out"), plans["testing"], rules))
     assert "@" not in record.target
-    with psycopg.connect(postgresql_server.url(postgresql_database)) as db:  # type: ignore[attr-defined]
+    with psycopg.connect(postgresql_server.url(postgresql_database)) as db:
         rows = db.execute("select cust_no from masked.ecif_indv_base").fetchall()
         assert [r for (r,) in rows] == column(tmp_path / "out", "ecif_indv_base", "cust_no")
         schemas = db.execute("select nspname from pg_namespace where nspname ~ 'staging'")
@@ -228,7 +228,7 @@ def test_postgresql_holds_the_same(
     with pytest.raises(Conflict) as refusal:
         run(job(bank, url, plans["testing"], rules))
     assert refusal.value.code == "protect.target_exists"
-    with psycopg.connect(postgresql_server.url(postgresql_database)) as db:  # type: ignore[attr-defined]
+    with psycopg.connect(postgresql_server.url(postgresql_database)) as db:
         schemas = db.execute("select nspname from pg_namespace where nspname ~ 'staging'")
         assert schemas.fetchall() == []
 
@@ -241,7 +241,7 @@ def test_mariadb_holds_the_same(
     mariadb_server: object,
     mariadb_database: str,
 ) -> None:
-    url = mariadb_server.url(mariadb_database)  # type: ignore[attr-defined]
+    url = mariadb_server.url(mariadb_database)
     record, _ = run(job(bank, url, plans["testing"], rules))
     assert "@" not in record.target
     run(job(bank, str(tmp_path / "out"), plans["testing"], rules))
@@ -250,7 +250,7 @@ def test_mariadb_holds_the_same(
     assert len(there) == len(record.made)
     asset = Asset(there["ecif_indv_base"], "ecif_indv_base", ())
     got = [v for b in reading.batches(asset) for v in b.column("cust_no").to_pylist()]
-    assert sorted(got) == sorted(column(tmp_path / "out", "ecif_indv_base", "cust_no"))  # type: ignore[type-var]
+    assert sorted(got) == sorted(column(tmp_path / "out", "ecif_indv_base", "cust_no"))
     with pytest.raises(Conflict) as refusal:
         run(job(bank, url, plans["testing"], rules))
     assert refusal.value.code == "protect.target_exists"
@@ -506,7 +506,9 @@ def test_a_release_that_fails_leaves_no_evidence_of_one(
     def take() -> None:
         (tmp_path / "out").mkdir()
 
-    made = job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=take)  # fmt: skip
+    made = job(
+        bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=take
+    )
     with pytest.raises(Conflict):
         run(made)
     assert kept(records) == (["protect.run.failed"], ["protect.run.failed"])
@@ -537,7 +539,16 @@ def test_a_fault_leaves_evidence_and_a_mistake_none(
         raise error
 
     with pytest.raises(type(error)):
-        run(job(bank, str(tmp_path / "out"), plans["testing"], rules, book=Recorder(records), ready=fall))  # fmt: skip
+        run(
+            job(
+                bank,
+                str(tmp_path / "out"),
+                plans["testing"],
+                rules,
+                book=Recorder(records),
+                ready=fall,
+            )
+        )
     with records.connect() as db:
         events = [msgspec.json.decode(w.event) for w in waiting(db, 10_000)]
     assert [e["body"]["failure"] for e in events] == ([failure] if failure else [])
@@ -558,12 +569,12 @@ def test_the_rows_of_a_database_are_recorded(
     url = request.getfixturevalue(f"{kind}_server").url(database)
     record, event = run(job(bank, url, plans["testing"], rules, book=Recorder(records)))
     assert all(m.sha256 and m.sm3 for m in record.made)
-    assert len(event.body["tables"]) == len(record.made)  # type: ignore[arg-type]
+    assert len(event.body["tables"]) == len(record.made)
     assert kept(records)[1].count("ledger.document.recorded") == len(record.made)
     made = next(m for m in record.made if m.table == "ecif_indv_base")
     _, found = content(url, "ecif_indv_base")
     assert (found.rows, found.sha256, found.sm3) == (made.rows, made.sha256, made.sm3)
-    one = "update ecif_indv_base set cust_no = cust_no || 'x' where cust_no = (select max(cust_no) from ecif_indv_base)"  # fmt: skip
+    one = "update ecif_indv_base set cust_no = cust_no || 'x' where cust_no = (select max(cust_no) from ecif_indv_base)"
     if kind == "mariadb":
         one = "update ecif_indv_base set cust_no = concat(cust_no, 'x') limit 1"
     request.getfixturevalue(f"run_{kind}")(database, one)

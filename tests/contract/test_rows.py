@@ -93,7 +93,7 @@ def flipped(draw: random.Random, value: object) -> object:
     """The value with one bit of it turned."""
     if isinstance(value, int):
         return value ^ 1 << draw.randrange(8)
-    data = value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+    data = value.encode() if isinstance(value, str) else bytes(value)
     if not data:
         return b"\x01" if isinstance(value, bytes) else "\x01"
     at = draw.randrange(len(data))

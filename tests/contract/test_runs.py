@@ -65,10 +65,10 @@ def test_a_run_from_asking_to_its_end(engine: sa.Engine) -> None:
 def test_runs_are_carried_out_one_after_another_in_order(engine: sa.Engine) -> None:
     core, loan = numbers(engine)
     first, second = runs.ask(engine, OFFICER, loan), runs.ask(engine, OFFICER, core)
-    assert runs.claim(engine).id == first.id  # type: ignore[union-attr]
+    assert runs.claim(engine).id == first.id
     assert runs.claim(engine) is None
     runs.end(engine, first.id, Progress(), Ending("failed", code="x"))
-    assert runs.claim(engine).id == second.id  # type: ignore[union-attr]
+    assert runs.claim(engine).id == second.id
 
 
 def test_many_claim_and_one_gets_it(engine: sa.Engine) -> None:

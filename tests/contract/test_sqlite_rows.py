@@ -23,7 +23,7 @@ NUMBERS = "with recursive n(i) as (select 1 union all select i + 1 from n where 
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways keep every promise."""
     if request.param == "plain":
-        monkeypatch.setattr(sqlite_library, "library", lambda: None)
+        monkeypatch.setattr(sqlite_library, "copy_in_use", lambda: None)
     return request.param
 
 
@@ -112,7 +112,7 @@ def test_a_schema_that_lies_of_its_cells_is_not_believed(
         db.execute("update sqlite_schema set sql = 'create table t (a int) strict'")
         db.commit()
     source = open_sqlite(path)
-    if sqlite_library.library() is None:
+    if sqlite_library.copy_in_use() is None:
         assert cells(source, "t") == ["1", "2", "3", "四"]
     else:
         assert refused(source) == "scan.read_failed"
@@ -230,5 +230,5 @@ def test_nobody_writes_while_a_table_is_read(begun: tuple[Path, Iterator[object]
 
 def test_a_reader_that_leaves_lets_others_write(begun: tuple[Path, Iterator[object]]):
     path, batches = begun
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert write_elsewhere(path) == "written"

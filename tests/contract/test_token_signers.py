@@ -31,7 +31,7 @@ from pingyao.platform.crypto.token_signers import create_signer, signers
 
 
 @pytest.fixture
-def hsm(token: str) -> Iterator[Hsm]:  # noqa: F811
+def hsm(token: str) -> Iterator[Hsm]:  # noqa: F811 - the imported fixture
     opened = open_hsm(LIBRARY, token, PIN, writable=True)
     yield opened
     opened.close()
@@ -82,7 +82,7 @@ def test_what_pkcs11_has_no_mechanism_for_is_said(hsm: Hsm, algorithm: Algorithm
         create_signer(hsm, "any", algorithm)
 
 
-def test_who_may_only_read_makes_no_key(token: str, name: str) -> None:  # noqa: F811
+def test_who_may_only_read_makes_no_key(token: str, name: str) -> None:  # noqa: F811 - the imported fixture
     with contextlib.closing(open_hsm(LIBRARY, token, PIN)) as reader:
         with pytest.raises(Invalid):
             create_signer(reader, name, Algorithm.ED25519)
@@ -93,7 +93,7 @@ def test_who_may_only_read_makes_no_key(token: str, name: str) -> None:  # noqa:
 
 
 def test_a_log_grows_under_the_device_and_stops_without_it(
-    token: str,  # noqa: F811
+    token: str,  # noqa: F811 - the imported fixture
     name: str,
     tmp_path: Path,
 ) -> None:

@@ -73,7 +73,7 @@ def test_numbers_are_compared_by_order(rows: list[Row]) -> None:
 
 @settings(deadline=None)
 @given(ROWS, st.integers(1, 6), st.integers(1, 3), st.floats(0.2, 1))
-def test_what_is_enforced_holds(rows: list[Row], k: int, l: int, t: float) -> None:  # noqa: E741
+def test_what_is_enforced_holds(rows: list[Row], k: int, l: int, t: float) -> None:  # noqa: E741 - l as in l-diversity
     first, second, secret = columns(rows)
     quasi, hidden = [coded(first), coded(second)], coded(secret)
     if len(rows) < k or len({r[2] for r in rows}) < l:

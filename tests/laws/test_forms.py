@@ -41,10 +41,9 @@ IDS = st.builds(
     lambda p, r, d, s: with_check(f"{p}{r:04}{d:%Y%m%d}{s:03}"),
     st.sampled_from(PROVINCE_CODES),
     st.integers(0, 9999),
-    st.dates(min_value=date(1900, 1, 1),
-             max_value=date(2099, 12, 31)),
+    st.dates(min_value=date(1900, 1, 1), max_value=date(2099, 12, 31)),
     st.integers(0, 999),
-)  # fmt: skip
+)
 CELLS = st.lists(
     st.none() | CARDS | MOBILES | IDS | CODES | DIGITS | st.text(max_size=12), max_size=25
 )

@@ -25,12 +25,12 @@ MOVES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(ACTS)), max_s
 
 def walked(moves: Sequence[tuple[str, str]], body: object = DESTRUCTION) -> list[Case]:
     """Tries every move; keeps the cases that came of those allowed."""
-    case = opened(HANDS["甲"], body)  # type: ignore[arg-type]
+    case = opened(HANDS["甲"], body)
     seen = [case]
     for name, act in moves:
         facts = {"role": EXPORT.roles[len(case.steps) % 2]} if body is EXPORT else {}
         try:
-            case = admit(case, step(case, HANDS[name], act, **facts))  # type: ignore[arg-type]
+            case = admit(case, step(case, HANDS[name], act, **facts))
         except PingyaoError:
             continue
         seen.append(case)
@@ -100,7 +100,9 @@ def test_any_change_to_a_signed_case_is_noticed(
         with pytest.raises(PingyaoError):
             check_signatures(forged)
     with pytest.raises(IntegrityBroken):
-        check_signatures(msgspec.structs.replace(case, body=msgspec.structs.replace(DESTRUCTION, level=1)))  # fmt: skip
+        check_signatures(
+            msgspec.structs.replace(case, body=msgspec.structs.replace(DESTRUCTION, level=1))
+        )
 
 
 def test_the_floor_stands_whatever_the_pack_says() -> None:

@@ -44,7 +44,7 @@ def test_delimited_text_is_split_as_the_standard_library_does(
     layout = source._layout()._replace(
         encoding=where, names=["k", "甲", "z"], delimiter=",", has_header=True
     )
-    source._layout = lambda: layout  # type: ignore[method-assign]
+    source._layout = lambda: layout
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_BLOCK", block)
         try:

@@ -105,7 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_library_is_reached() -> None:
     # Where it is not, the laws below would compare the slow way with itself.
-    assert sqlite_library.library() is not None
+    assert sqlite_library.copy_in_use() is not None
 
 
 @law
@@ -129,7 +129,7 @@ def test_cells_are_what_sqlite_says(
         patch.setattr(sqlite_plain, "_FIRST_ROWS", first)
         patch.setattr(limits, "ROWS", most)
         if plain:
-            patch.setattr(sqlite_library, "library", lambda: None)
+            patch.setattr(sqlite_library, "copy_in_use", lambda: None)
         _, batches = read(path, after)
     assert sum(batch.num_rows for batch in batches) == max(len(rows) - after, 0)
     assert all(batch.num_rows <= most for batch in batches)
@@ -149,7 +149,7 @@ def test_both_ways_agree_whatever_the_encoding(
     write(path, *table, encoding)
     _, quick = read(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_library, "library", lambda: None)
+        patch.setattr(sqlite_library, "copy_in_use", lambda: None)
         _, slow = read(path)
     assert [b.schema for b in quick] == [b.schema for b in slow]
     assert [list(map(bits, b.columns)) for b in quick] == [list(map(bits, b.columns)) for b in slow]

@@ -44,7 +44,7 @@ def _entry(number: int) -> bytes:
 
 
 def _witness(folder: Path, number: int, listener: socket.socket, now: float) -> None:
-    edge.time = types.SimpleNamespace(time=lambda: now)  # type: ignore[assignment]
+    edge.time = types.SimpleNamespace(time=lambda: now)
     store = WitnessStore(folder / f"witness-{number}.db")
     make_server(edge.witness(LOGS, [cosigner(number)], store)).run(sockets=[listener])
 

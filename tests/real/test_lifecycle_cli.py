@@ -12,7 +12,11 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 PINGYAO = Path(sys.executable).with_name("pingyao")
-PHRASES = {"张三": "first of three persons", "李四": "second of three persons", "王五": "third of three persons"}  # fmt: skip
+PHRASES = {
+    "张三": "first of three persons",
+    "李四": "second of three persons",
+    "王五": "third of three persons",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,19 @@ def run(folder: Path, *words: object, who: str = "", code: int = 0) -> str:
         "PINGYAO_KEYSTORE": str(folder / f"{who}.pks"),
         "PINGYAO_KEYSTORE_PASSPHRASE_FILE": str(folder / f"{who}.phrase"),
     }
-    hand = ("--as", who, "--key", "签名") if who and words[0] == "lifecycle" and "register" not in words else ()  # fmt: skip
+    hand = (
+        ("--as", who, "--key", "签名")
+        if who and words[0] == "lifecycle" and "register" not in words
+        else ()
+    )
     done = subprocess.run(
         [PINGYAO, *map(str, words), *hand],
-        capture_output=True, text=True, cwd=folder, env=environment, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=120,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not any(p in done.stdout + done.stderr for p in PHRASES.values())
@@ -49,12 +61,20 @@ def test_three_persons_and_a_file(folder: Path) -> None:
     for name, kind in zip(PHRASES, ("ed25519", "sm2", "ed25519"), strict=True):
         run(folder, "keys", "init", who=name)
         run(folder, "keys", "create", "签名", kind, who=name)
-        roles = ("--role", "业务部门负责人") if name == "李四" else ("--role", "数据安全管理员", "--role", "个人信息保护负责人")  # fmt: skip
+        roles = (
+            ("--role", "业务部门负责人")
+            if name == "李四"
+            else ("--role", "数据安全管理员", "--role", "个人信息保护负责人")
+        )
         run(folder, "lifecycle", "person", "register", name, "--key", "签名", *roles, who=name)
 
     said = run(folder, "lifecycle", "retention", "due", "--out", "due.xlsx")
     assert "起算日未登记" in said
-    assert CalamineWorkbook.from_path(str(folder / "due.xlsx")).sheet_names == ["说明", "各表", "留存规则"]  # fmt: skip
+    assert CalamineWorkbook.from_path(str(folder / "due.xlsx")).sheet_names == [
+        "说明",
+        "各表",
+        "留存规则",
+    ]
     asking = ("lifecycle", "destroy", "request", "bank", "bank/客户.csv", "--reason", "期满")
     assert "不得删除" in run(folder, *asking, who="张三", code=3)
     run(
@@ -72,7 +92,7 @@ def test_three_persons_and_a_file(folder: Path) -> None:
     report = run(folder, "lifecycle", "assess", "run", "bank", "--report", "assessed")
     assert "0 项有变化" in report
 
-    case = re.search(r"DS-[0-9A-F-]+", run(folder, *asking, who="张三"))[0]  # type: ignore[index]
+    case = re.search(r"DS-[0-9A-F-]+", run(folder, *asking, who="张三"))[0]
     run(folder, "lifecycle", "destroy", "carry-out", case, who="张三", code=3)
     run(folder, "lifecycle", "destroy", "approve", case, who="张三", code=3)
     run(folder, "lifecycle", "destroy", "approve", case, who="李四")
@@ -112,11 +132,21 @@ def test_three_persons_and_a_file(folder: Path) -> None:
 def an_export(folder: Path) -> None:
     """The same persons let data out, by a plan."""
     run(folder, "protect", "plan", "report/result.json", "--for", "sharing", "--out", "plan.json")
-    asking = ("lifecycle", "export", "request", "--recipient", "甲行", "--reason", "联合分析", "--rows", 200)  # fmt: skip
+    asking = (
+        "lifecycle",
+        "export",
+        "request",
+        "--recipient",
+        "甲行",
+        "--reason",
+        "联合分析",
+        "--rows",
+        200,
+    )
     run(folder, *asking, "--until", "2999-01-01", "--plan", "plan.json", who="张三", code=2)
     run(folder, *asking, "--until", "明天", "--plan", "plan.json", who="张三", code=2)
-    said = run(folder, *asking, "--until", date.today(), "--plan", "plan.json", who="张三")  # noqa: DTZ011
-    case = re.search(r"EX-[0-9A-F-]+", said)[0]  # type: ignore[index]
+    said = run(folder, *asking, "--until", date.today(), "--plan", "plan.json", who="张三")  # noqa: DTZ011 - the day as the command sees it
+    case = re.search(r"EX-[0-9A-F-]+", said)[0]
     assert "plan:" in said
     approving = ("lifecycle", "export", "approve", case, "--role")
     run(folder, *approving, "业务部门负责人", who="王五", code=3)

@@ -60,11 +60,27 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             ("keys", "create", "wrapping", "aes-256"),
             ("ledger", "init", folder / "ledger", "--origin", "bank.example/e"),
             ("scan", folder / "bank", "--report", folder / "report"),
-            ("protect", "plan", folder / "report" / "result.json", "--for", "testing",
-             "--out", folder / "plan.xlsx"),
-            ("protect", "plan", folder / "report" / "result.json", "--for", "sharing",
-             "--recipient", "乙公司", "--out", folder / "sharing.json"),
-        ):  # fmt: skip
+            (
+                "protect",
+                "plan",
+                folder / "report" / "result.json",
+                "--for",
+                "testing",
+                "--out",
+                folder / "plan.xlsx",
+            ),
+            (
+                "protect",
+                "plan",
+                folder / "report" / "result.json",
+                "--for",
+                "sharing",
+                "--recipient",
+                "乙公司",
+                "--out",
+                folder / "sharing.json",
+            ),
+        ):
             done = pingyao(*words)
             assert done.code == 0, done.err
         patch.setenv("PINGYAO_LEDGER", str(folder / "ledger"))
@@ -130,8 +146,10 @@ def test_a_table_of_a_database_is_verified(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     url = postgresql_server.url(postgresql_database)
-    done = pingyao(*("protect", "run", work / "bank", f"{url}?schema=tested"),
-                   *("--plan", work / "plan.xlsx", "--record", tmp_path / "r"))  # fmt: skip
+    done = pingyao(
+        *("protect", "run", work / "bank", f"{url}?schema=tested"),
+        *("--plan", work / "plan.xlsx", "--record", tmp_path / "r"),
+    )
     assert done.code == 0, done.err
     verify = ("verify", f"{url}?schema=tested", "--table", "ecif_indv_base")
     done = pingyao(*verify)
@@ -139,7 +157,10 @@ def test_a_table_of_a_database_is_verified(
     assert "ecif_indv_base 就是存证的那一份" in done.out
     run_postgresql(postgresql_database, "create table tested.copied as table tested.ecif_indv_base")
     assert pingyao(*verify[:-1], "copied").code == 0
-    run_postgresql(postgresql_database, "delete from tested.ecif_indv_base where ctid = (select min(ctid) from tested.ecif_indv_base)")  # fmt: skip
+    run_postgresql(
+        postgresql_database,
+        "delete from tested.ecif_indv_base where ctid = (select min(ctid) from tested.ecif_indv_base)",
+    )
     changed = pingyao(*verify)
     assert changed.code == 5
     assert "不是所存证的那一份" in changed.err
@@ -157,13 +178,16 @@ def test_what_is_restored_into_a_database_is_verified(
     database = request.getfixturevalue(f"{kind}_database")
     url = request.getfixturevalue(f"{kind}_server").url(database)
     file = next(tested.rglob("ecif_indv_base.parquet"))
-    restore = (*("protect", "restore", file, url, "--reason", "协查 2026-18"),
-               *("--record", work / "tested-record" / "record.json"))  # fmt: skip
+    restore = (
+        *("protect", "restore", file, url, "--reason", "协查 2026-18"),
+        *("--record", work / "tested-record" / "record.json"),
+    )
     verify = ("verify", url, "--table", "ecif_indv_base")
     with monkeypatch.context() as patch:
-        patch.setattr("pingyao.app.protect.restoring.witness", lambda staged: {
-            home: Content(0, "00", "00") for home in staged.tables.values()
-        })  # fmt: skip
+        patch.setattr(
+            "pingyao.app.protect.restoring.witness",
+            lambda staged: {home: Content(0, "00", "00") for home in staged.tables.values()},
+        )
         fewer = pingyao(*restore)
     assert fewer.code == 3
     assert "protect.rows_differ" in fewer.err
@@ -174,7 +198,11 @@ def test_what_is_restored_into_a_database_is_verified(
     assert done.code == 0, done.err
     assert "ecif_indv_base 就是存证的那一份" in done.out
     last = "where cust_no = (select max(cust_no) from ecif_indv_base)"
-    one = f"delete from ecif_indv_base {last}" if kind == "postgresql" else "delete from ecif_indv_base limit 1"  # fmt: skip
+    one = (
+        f"delete from ecif_indv_base {last}"
+        if kind == "postgresql"
+        else "delete from ecif_indv_base limit 1"
+    )
     request.getfixturevalue(f"run_{kind}")(database, one)
     assert pingyao(*verify).code == 5
 
@@ -183,8 +211,14 @@ def test_what_was_encrypted_is_restored_with_a_reason(
     work: Path, tested: Path, tmp_path: Path
 ) -> None:
     file = next(tested.rglob("ecif_indv_base.parquet"))
-    restore = ("protect", "restore", file, tmp_path / "back.parquet",
-               "--record", work / "tested-record" / "record.json")  # fmt: skip
+    restore = (
+        "protect",
+        "restore",
+        file,
+        tmp_path / "back.parquet",
+        "--record",
+        work / "tested-record" / "record.json",
+    )
     assert pingyao(*restore, "--reason", " ").code == 2
     wrong = pingyao(*restore, "--reason", "核对", "--key", "gm")
     assert wrong.code == 3
@@ -212,10 +246,14 @@ def test_what_was_encrypted_is_restored_with_a_reason(
 
 
 def test_another_key_gives_another_world(work: Path, tested: Path, tmp_path: Path) -> None:
-    done = pingyao(*("protect", "run", work / "bank", tmp_path / "gm"),
-                   *("--plan", work / "plan.xlsx", "--key", "gm"))  # fmt: skip
+    done = pingyao(
+        *("protect", "run", work / "bank", tmp_path / "gm"),
+        *("--plan", work / "plan.xlsx", "--key", "gm"),
+    )
     assert done.code == 0, done.err
-    one, other = (set(table(f, "ecif_indv_base")["cust_no"].to_pylist()) for f in (tested, tmp_path / "gm"))  # fmt: skip
+    one, other = (
+        set(table(f, "ecif_indv_base")["cust_no"].to_pylist()) for f in (tested, tmp_path / "gm")
+    )
     assert not one & other
     said = (tmp_path / "gm-record" / "record.json").read_text()
     assert '"suite": "gm"' in said
@@ -224,11 +262,16 @@ def test_another_key_gives_another_world(work: Path, tested: Path, tmp_path: Pat
 def test_a_plan_with_a_recipient_marks_amounts_for_them(work: Path, tmp_path: Path) -> None:
     plan = read_plan(work / "sharing.json")
     assert plan.recipient == "乙公司"
-    marked = {(c.field.place.table, c.field.place.column) for c in plan.choices if "mark" in c.params}  # fmt: skip
+    marked = {
+        (c.field.place.table, c.field.place.column) for c in plan.choices if "mark" in c.params
+    }
     assert marked
     assert "watermark" not in {c.control for c in plan.conditions}
-    done = pingyao(*("protect", "run", work / "bank", tmp_path / "out"),
-                   *("--plan", work / "sharing.json"), *of_plan(work, work / "sharing.json"))  # fmt: skip
+    done = pingyao(
+        *("protect", "run", work / "bank", tmp_path / "out"),
+        *("--plan", work / "sharing.json"),
+        *of_plan(work, work / "sharing.json"),
+    )
     assert done.code == 0, done.err
     (tmp_path / "names.txt").write_text("甲公司\n乙公司\n丙公司\n")
     named = {name for name, _ in marked}
@@ -263,8 +306,15 @@ def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
         for c in plan.choices
     )
     write_plan(msgspec.structs.replace(plan, choices=choices), tmp_path / "plan.json")
-    run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", tmp_path / "plan.json",
-           *of_plan(work, tmp_path / "plan.json"))  # fmt: skip
+    run = (
+        "protect",
+        "run",
+        work / "bank",
+        tmp_path / "out",
+        "--plan",
+        tmp_path / "plan.json",
+        *of_plan(work, tmp_path / "plan.json"),
+    )
     refused = pingyao(*run)
     assert refused.code == 4
     assert "protect.no_vault" in refused.err
@@ -272,9 +322,11 @@ def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
     done = pingyao(*run, "--vault-key", "wrapping")
     assert done.code == 0, done.err
     file = next((tmp_path / "out").rglob(f"{place.table}.parquet"))
-    restore = (*("protect", "restore", file, tmp_path / "back.csv", "--reason", "协查"),
-               *("--record", tmp_path / "out-record" / "record.json"),
-               *("--columns", place.column))  # fmt: skip
+    restore = (
+        *("protect", "restore", file, tmp_path / "back.csv", "--reason", "协查"),
+        *("--record", tmp_path / "out-record" / "record.json"),
+        *("--columns", place.column),
+    )
     refused = pingyao(*restore)
     assert refused.code == 3
     assert "approval.missing" in refused.err
@@ -287,9 +339,13 @@ def test_a_vault_leads_back_and_only_it(work: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "code"),
-    [("none", "protect.no_key"), ("wrapping", "protect.key_kind"), ("protect@9", "keys."),
-     ("protect@x", "protect.bad_option")],
-)  # fmt: skip
+    [
+        ("none", "protect.no_key"),
+        ("wrapping", "protect.key_kind"),
+        ("protect@9", "keys."),
+        ("protect@x", "protect.bad_option"),
+    ],
+)
 def test_a_bad_key_is_refused(work: Path, tmp_path: Path, key: str, code: str) -> None:
     run = ("protect", "run", work / "bank", tmp_path / "out", "--plan", work / "plan.xlsx")
     refused = pingyao(*run, "--key", key)
@@ -343,21 +399,25 @@ def test_risk_and_anonymise(work: Path, tmp_path: Path) -> None:
 
 def test_a_copy_is_marked_only_if_it_may_leave(work: Path, tested: Path, tmp_path: Path) -> None:
     mark = ("--for", "testing", "--recipient", "丁", "--columns", "acct_bal")
-    raw = pingyao(*("protect", "watermark", work / "bank", tmp_path / "m.parquet"),
-                  *("--table", "dep_acct", *mark))  # fmt: skip
+    raw = pingyao(
+        *("protect", "watermark", work / "bank", tmp_path / "m.parquet"),
+        *("--table", "dep_acct", *mark),
+    )
     assert raw.code == 3
     assert "protect.residual" in raw.err
     assert list(tmp_path.iterdir()) == []
     file = next(tested.rglob("dep_acct.parquet"))
     record = work / "tested-record" / "record.json"
-    done = pingyao(*("protect", "watermark", file, tmp_path / "m.parquet", *mark),
-                   *("--record", record))  # fmt: skip
+    done = pingyao(
+        *("protect", "watermark", file, tmp_path / "m.parquet", *mark), *("--record", record)
+    )
     assert done.code == 0, done.err
     other = next(tested.rglob("ecif_indv_base.parquet"))
     odd = tmp_path / "odd.parquet"
     odd.write_bytes(other.read_bytes() + b" ")
-    refused = pingyao(*("protect", "watermark", odd, tmp_path / "n.parquet", *mark),
-                      *("--record", record))  # fmt: skip
+    refused = pingyao(
+        *("protect", "watermark", odd, tmp_path / "n.parquet", *mark), *("--record", record)
+    )
     assert refused.code == 3
     assert "protect.other_record" in refused.err
 
@@ -370,17 +430,29 @@ def test_a_copy_is_marked_only_if_it_may_leave(work: Path, tested: Path, tmp_pat
         (("plan", "nothing", "--catalogue", "--for", "testing"), "protect.not_catalogued"),
         (("risk", "{bank}", "--qi", "gender"), "protect.which_table"),
         (("risk", "{bank}", "--table", "ecif_indv_base", "--qi", "nope"), "protect.no_such_column"),
-        (("risk", "{bank}", "--table", "ecif_indv_base", "--qi", "gender,gender"), "protect.bad_option"),
-        (("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--k", "1"), "protect.bad_option"),
-        (("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--l", "2"), "protect.bad_option"),
+        (
+            ("risk", "{bank}", "--table", "ecif_indv_base", "--qi", "gender,gender"),
+            "protect.bad_option",
+        ),
+        (
+            ("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--k", "1"),
+            "protect.bad_option",
+        ),
+        (
+            ("anonymise", "{bank}", "x.parquet", "--for", "testing", "--qi", "a", "--l", "2"),
+            "protect.bad_option",
+        ),
         (("controls", "--stage", "storage", "--level", "9"), "protect.bad_option"),
         (("run", "{bank}", "x.xlsx", "--plan", "{plan}"), "protect.unknown_target"),
         (("run", "{bank}", "x", "--plan", "{keys}"), "plan.unreadable"),
         (("restore", "{bank}", "x", "--record", "{plan}", "--reason", "y"), "protect.not_record"),
         (("run", "{bank}", "x", "--plan", "{plan}", "--scope", "s" * 101), "protect.bad_option"),
-        (("anonymise", "{bank}", "x.xlsx", "--for", "testing", "--qi", "a"), "protect.unknown_target"),
+        (
+            ("anonymise", "{bank}", "x.xlsx", "--for", "testing", "--qi", "a"),
+            "protect.unknown_target",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_said(
     work: Path,
     tmp_path: Path,
@@ -459,8 +531,9 @@ def test_a_file_leaves_under_an_approval(work: Path, tmp_path: Path, act: str) -
     assert done.code == 0, done.err
     assert len(kept(work, good[1])) == 1
     assert pingyao("verify", tmp_path / "out.txt").code == 0
-    again = pingyao(*("protect", act, given, tmp_path / "b.txt", *SENT[act]),
-                    *("--for", "sharing"), *good)  # fmt: skip
+    again = pingyao(
+        *("protect", act, given, tmp_path / "b.txt", *SENT[act]), *("--for", "sharing"), *good
+    )
     assert "approval.used" in again.err
     assert not (tmp_path / "b.txt").exists()
 
@@ -489,8 +562,9 @@ def test_a_document_says_what_it_is_for(work: Path, tmp_path: Path, purpose: str
     """Nobody graded it: it counts as of the highest level, and what comes out is in the clear."""
     given = tmp_path / "memo.txt"
     given.write_text("张三，回电 13812345678")
-    refused = pingyao("protect", "document", given, tmp_path / "out.txt",
-                      *(("--for", purpose) if purpose else ()))  # fmt: skip
+    refused = pingyao(
+        "protect", "document", given, tmp_path / "out.txt", *(("--for", purpose) if purpose else ())
+    )
     assert refused.code == (3 if purpose else 2)
     assert ("approval.missing" if purpose else "缺少 --for") in refused.err
     assert list(tmp_path.iterdir()) == [given]
@@ -509,8 +583,19 @@ def test_a_document_for_within_needs_no_approval(work: Path, tmp_path: Path, pur
 
 def test_a_table_leaves_under_an_approval(work: Path, tmp_path: Path) -> None:
     one = ("--table", "ecif_indv_base", "--qi", "gender,birth_dt")
-    make = ("protect", "anonymise", work / "bank", tmp_path / "a.parquet", *one, "--k", "10",
-            "--for", "sharing", "--recipient", "甲行")  # fmt: skip
+    make = (
+        "protect",
+        "anonymise",
+        work / "bank",
+        tmp_path / "a.parquet",
+        *one,
+        "--k",
+        "10",
+        "--for",
+        "sharing",
+        "--recipient",
+        "甲行",
+    )
     refused = pingyao(*make)
     assert refused.code == 3
     assert "approval.missing" in refused.err
@@ -529,8 +614,23 @@ def test_a_table_leaves_under_an_approval(work: Path, tmp_path: Path) -> None:
 
 def test_private_statistics_leave_their_evidence(work: Path, tmp_path: Path) -> None:
     pytest.importorskip("opendp")
-    ask = ("protect", "statistics", work / "bank", "--table", "dep_acct", "--epsilon", "0.5",
-           "--person", "cust_no", "--most", "2", "--ledger", tmp_path / "budget.json", "--budget", "1")  # fmt: skip
+    ask = (
+        "protect",
+        "statistics",
+        work / "bank",
+        "--table",
+        "dep_acct",
+        "--epsilon",
+        "0.5",
+        "--person",
+        "cust_no",
+        "--most",
+        "2",
+        "--ledger",
+        tmp_path / "budget.json",
+        "--budget",
+        "1",
+    )
     assert pingyao(*ask).code
     assert not (tmp_path / "budget.json").exists()
     done = pingyao(*ask, "--for", "display")
@@ -544,6 +644,7 @@ def test_private_statistics_leave_their_evidence(work: Path, tmp_path: Path) -> 
     assert "protect.budget_spent" in spent.err
     found = [r for _, r in records(work, "protect.statistics.answered")]
     assert [(f["facts"]["spent"], f["facts"]["budget"], f["approval"]) for f in found] == [
-        (0.5, 1.0, ""), (1.0, 1.0, good[1]),
-    ]  # fmt: skip
+        (0.5, 1.0, ""),
+        (1.0, 1.0, good[1]),
+    ]
     assert found[0]["facts"]["question"] == "count"

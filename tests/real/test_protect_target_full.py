@@ -120,7 +120,9 @@ def postgresql() -> Iterator[servers.Server]:
         pytest.skip(f"PostgreSQL is not installed ({absent})")
 
 
-def asked(server: servers.Server, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:  # fmt: skip
+def asked(
+    server: servers.Server, statement: str, database: str = "postgres"
+) -> list[tuple[object, ...]]:
     with psycopg.connect(server.url(database), autocommit=True) as db:
         cursor = db.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
@@ -171,7 +173,7 @@ def test_a_postgresql_without_room(postgresql: servers.Server, work: Path) -> No
     finally:
         asked(postgresql, "drop database if exists crammed with (force)")
         asked(postgresql, "drop tablespace if exists small")
-        subprocess.run(["umount", "-l", disk], check=True)  # noqa: S607
+        subprocess.run(["umount", "-l", disk], check=True)  # noqa: S607 - found by PATH, as a person would
         disk.rmdir()
 
 
@@ -192,7 +194,9 @@ def test_a_postgresql_that_falls_over(
     """Without room for its own log a server ends all connections: the next run clears up."""
     write = PostgresqlSink.write
 
-    def fallen(sink: PostgresqlSink, asset: Asset, schema: pa.Schema, given: Iterator[pa.RecordBatch]) -> int:  # fmt: skip
+    def fallen(
+        sink: PostgresqlSink, asset: Asset, schema: pa.Schema, given: Iterator[pa.RecordBatch]
+    ) -> int:
         pid = sink._db.info.backend_pid
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -218,11 +222,14 @@ def test_a_postgresql_that_falls_over(
 def told(server: servers.Server, statement: str) -> list[tuple[object, ...]]:
     with (
         pymysql.connect(
-            host="127.0.0.1", port=server.port, user=server.user,
-            password=server.password.encode(), autocommit=True,
+            host="127.0.0.1",
+            port=server.port,
+            user=server.user,
+            password=server.password.encode(),
+            autocommit=True,
         ) as db,
         db.cursor() as cursor,
-    ):  # fmt: skip
+    ):
         cursor.execute(statement)
         return list(cursor.fetchall())
 

@@ -213,9 +213,12 @@ def test_every_evidence_code_has_words_in_both_languages() -> None:
     from pingyao.classify.formats import words
 
     source = Path(words.__file__).resolve().parents[1]
-    codes = set(re.findall(r'"((?:values|text|memory|decision|declared)\.(?!json)[a-z_]+)"', "".join(
-        p.read_text("utf-8") for p in source.rglob("*.py")
-    )))  # fmt: skip
+    codes = set(
+        re.findall(
+            r'"((?:values|text|memory|decision|declared)\.(?!json)[a-z_]+)"',
+            "".join(p.read_text("utf-8") for p in source.rglob("*.py")),
+        )
+    )
     codes |= {
         f"{o}.{r}"
         for o in ("name", "comment")

@@ -184,9 +184,10 @@ def _run(path: Path, system: str) -> assessing.Run:
     record, event = document.record, document.event
     if record.source != system:
         raise Invalid(
-            "assess.other_system", f"{path.name} 是 {record.source[:60]} 的记录，不是 {system[:60]} 的",
+            "assess.other_system",
+            f"{path.name} 是 {record.source[:60]} 的记录，不是 {system[:60]} 的",
             "请只给出该系统的记录",
-        )  # fmt: skip
+        )
     digest = sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()
     if record.released and (event is None or event.body.get("record_sha256") != digest):
         raise IntegrityBroken(
@@ -207,11 +208,15 @@ def _show(made: Assessment, changed: int) -> None:
     print_table(
         ("环节", "得分", "已答", "符合", "部分", "不符合", "不适用", "待答"),
         [
-            (assessing.CHAPTERS[s.chapter], "—" if s.score is None else f"{s.score:.0%}",
-             f"{s.answered}/{s.of}", *(str(s.marks.get(m, 0)) for m in assessing.MARKS))
+            (
+                assessing.CHAPTERS[s.chapter],
+                "—" if s.score is None else f"{s.score:.0%}",
+                f"{s.answered}/{s.of}",
+                *(str(s.marks.get(m, 0)) for m in assessing.MARKS),
+            )
             for s in made.scores
         ],
-    )  # fmt: skip
+    )
 
 
 def _unknown(system: str) -> NotFound:

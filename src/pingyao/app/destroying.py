@@ -75,7 +75,11 @@ def request(
             f"可用：{'、'.join(sorted(FIT[kind]))}",
         )
     if (kind in ("table", "rows")) != bool(table) or (kind == "rows") != bool(column and before):
-        raise Invalid("lifecycle.bad_option", "table 须给出 --table，rows 另须 --column 与 --before", "请改正后再试")  # fmt: skip
+        raise Invalid(
+            "lifecycle.bad_option",
+            "table 须给出 --table，rows 另须 --column 与 --before",
+            "请改正后再试",
+        )
     if before:
         day(before)
     with engine.connect() as connection:
@@ -182,7 +186,11 @@ def carry_out(
     case, body = _destruction(id_, by.db)
     who, keys = by.hand(), _keys(body, proof.data_keystore)
     if body.thing.kind == "media" and not (proof.said and proof.attachment):
-        raise Invalid("lifecycle.no_statement", "介质的销毁须有说明与佐证", "请给出 --statement 与 --attachment")  # fmt: skip
+        raise Invalid(
+            "lifecycle.no_statement",
+            "介质的销毁须有说明与佐证",
+            "请给出 --statement 与 --attachment",
+        )
     facts = proof.facts()
     seen: erasing.Facts = {} if state(case) == "started" else erasing.inspect(body, keys)
     act_on(id_, who, "start", by.db, **seen)

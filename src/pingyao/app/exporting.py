@@ -65,7 +65,10 @@ def request_(
 
         made = read_choices(plan, aims)
         given = [c.field for c in made.choices if c.technique != "withhold"]
-        level, personal = max((f.level for f in given), default=1), max((f.personal for f in given), default=0)  # fmt: skip
+        level, personal = (
+            max((f.level for f in given), default=1),
+            max((f.personal for f in given), default=0),
+        )
         source, for_, bound = made.source, made.purpose, f"plan:{digest(made)}"
     else:
         with engine.connect() as connection:
@@ -75,7 +78,19 @@ def request_(
         level, personal = max(h.level for h in mine), max(h.personal for h in mine)
         bound = f"file:{file_facts(file)['sha256']}" if file else f"table:{at[0]}/{at[1]}"
     today = f"{date.today()}"  # noqa: DTZ011 - the institution's own day
-    body = Export(for_, recipient.strip(), source, bound, level, personal, rows, from_ or today, until, reason, ())  # fmt: skip
+    body = Export(
+        for_,
+        recipient.strip(),
+        source,
+        bound,
+        level,
+        personal,
+        rows,
+        from_ or today,
+        until,
+        reason,
+        (),
+    )
     leaves = aims.purposes[for_].leaves
     case = request_export(engine, by.hand(), body, rules, leaves=leaves)
     settle(engine)

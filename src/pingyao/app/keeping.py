@@ -157,7 +157,9 @@ class Recorder:
         # Read before the transaction: nobody else can write while it lasts.
         documents = [read_document(Path(f)) for f in staged.files] if staged else []
         documents += [_rows(m) for m in staged.made if m.sm3] if staged else []
-        about = {k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)}  # fmt: skip
+        about = {
+            k: str(event.body[k]) for k in ("source", "purpose", "recipient") if event.body.get(k)
+        }
         done = False
         try:
             with self.engine.begin() as db:

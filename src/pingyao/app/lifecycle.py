@@ -73,9 +73,15 @@ def list_persons(*, db: Db = None) -> None:
 
     with open_catalogue(db).connect() as connection:
         rows = [
-            (p.name, "、".join(p.roles), p.algorithm, fingerprint(p.public_key), "" if p.active else "已停用")
+            (
+                p.name,
+                "、".join(p.roles),
+                p.algorithm,
+                fingerprint(p.public_key),
+                "" if p.active else "已停用",
+            )
             for p in store.read_persons(connection)
-        ]  # fmt: skip
+        ]
     print_table(("姓名", "角色", "算法", "公钥指纹", "状态"), rows)
 
 
@@ -87,7 +93,10 @@ def check(file: Path, /) -> None:
 
     case = read_certificate(file)
     print(f"{case.id} 签名全部有效，次序与岗位分离无误；公钥指纹请与登记簿核对")
-    rows = [("申请", case.requester, case.public_key), *((ACTS[s.act], s.actor, s.public_key) for s in case.steps)]  # fmt: skip
+    rows = [
+        ("申请", case.requester, case.public_key),
+        *((ACTS[s.act], s.actor, s.public_key) for s in case.steps),
+    ]
     print_table(("事项", "办理人", "公钥指纹"), [(a, w, fingerprint(k)) for a, w, k in rows])
 
 
@@ -111,11 +120,17 @@ def cases(
     print_table(
         ("编号", "数据集", "级别", "申请人", "日期", "状态"),
         [
-            (c.id, c.body.source, str(c.body.level), c.requester,
-             f"{c.requested_at.astimezone():%Y-%m-%d}", STATES[state(c)])
+            (
+                c.id,
+                c.body.source,
+                str(c.body.level),
+                c.requester,
+                f"{c.requested_at.astimezone():%Y-%m-%d}",
+                STATES[state(c)],
+            )
             for c in found
         ],
-    )  # fmt: skip
+    )
 
 
 @app.command

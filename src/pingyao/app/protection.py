@@ -126,7 +126,11 @@ class _Renamed:
 
     def tables(self) -> Iterator[Table | Unread]:
         for table in self._source.tables():
-            home = None if isinstance(table, Unread) else self._staged.tables.get((table.schema, table.name))  # fmt: skip
+            home = (
+                None
+                if isinstance(table, Unread)
+                else self._staged.tables.get((table.schema, table.name))
+            )
             if isinstance(table, Unread) or home is None:
                 yield table
                 continue

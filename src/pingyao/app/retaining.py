@@ -40,7 +40,9 @@ def holdings(db: sa.Connection, source: str | None = None) -> "list[Holding]":
     for entry in catalogue.read_entries(db, source):
         if not entry.gone:
             id_, verdict = entry.verdict.id, entry.verdict
-            held = Held(verdict.type, verdict.leaf, int(verdict.labels.level), int(verdict.labels.personal))  # fmt: skip
+            held = Held(
+                verdict.type, verdict.leaf, int(verdict.labels.level), int(verdict.labels.personal)
+            )
             at = (id_.source, id_.schema, id_.table)
             tables.setdefault(at, (entry.table_comment, []))[1].append(held)
     return [Holding(*at, comment, tuple(held)) for at, (comment, held) in tables.items()]
@@ -71,10 +73,17 @@ def list_rules(*, policy: Own = (), json: Json = False) -> None:
     print_table(
         ("编号", "界限", "期限", "起算", "内容", "依据"),
         [
-            (s.id, "至少" if s.bound == "least" else "至多", period(s), s.trigger, s.text, cited(s.citation))
+            (
+                s.id,
+                "至少" if s.bound == "least" else "至多",
+                period(s),
+                s.trigger,
+                s.text,
+                cited(s.citation),
+            )
             for s in schedules
         ],
-    )  # fmt: skip
+    )
 
 
 @retention.command(name="due")
@@ -107,11 +116,18 @@ def due_(
     print_table(
         ("状态", "数据源", "表", "级别", "到期", "早于此日", "原因"),
         [
-            (STATUS[d.status], d.holding.source, d.holding.table, str(d.holding.level),
-             str(d.due_on or ""), str(d.cutoff or ""), d.why)
+            (
+                STATUS[d.status],
+                d.holding.source,
+                d.holding.table,
+                str(d.holding.level),
+                str(d.due_on or ""),
+                str(d.cutoff or ""),
+                d.why,
+            )
             for d in found[:_SHOWN]
         ],
-    )  # fmt: skip
+    )
     if len(found) > _SHOWN:
         print(f"……其余 {len(found) - _SHOWN:,} 张表请以 --out 写出")
     if out is not None:
@@ -178,7 +194,8 @@ def find_table(found: "Sequence[Holding]", source: str, table: str) -> tuple[str
     mine = [h for h in found if table in (h.table, f"{h.schema}.{h.table}")]
     if len(mine) != 1:
         raise NotFound(
-            "lifecycle.no_table", f"{source[:60]} 中{'有多张' if mine else '没有'}表 {table[:80]}",
+            "lifecycle.no_table",
+            f"{source[:60]} 中{'有多张' if mine else '没有'}表 {table[:80]}",
             "同名的表请写成 模式.表名",
-        )  # fmt: skip
+        )
     return mine[0].schema, mine[0].table

@@ -166,9 +166,10 @@ def act(
             role = str(given.get("role", ""))
             if role not in registered.roles:
                 raise NotPermitted(
-                    "lifecycle.no_role", f"{who.name} 没有登记“{role}”这一角色",
+                    "lifecycle.no_role",
+                    f"{who.name} 没有登记“{role}”这一角色",
                     f"登记的角色：{'、'.join(registered.roles) or '无'}",
-                )  # fmt: skip
+                )
         if what == "start" and isinstance(case.body, Destruction):
             _not_held(db, case.body)
         at = now()
@@ -200,9 +201,10 @@ def _not_held(db: sa.Connection, body: Destruction) -> None:
         same = whole or (clock.schema, clock.table) == (thing.schema, thing.table)
         if clock.hold and clock.source == body.source and same:
             raise NotPermitted(
-                "lifecycle.held", f"{body.source} 已暂缓删除：{clock.hold[:100]}",
+                "lifecycle.held",
+                f"{body.source} 已暂缓删除：{clock.hold[:100]}",
                 "须先由登记人解除（retention release）",
-            )  # fmt: skip
+            )
 
 
 def _signs(db: sa.Connection, who: Hand) -> Person:

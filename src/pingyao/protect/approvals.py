@@ -106,14 +106,16 @@ def _covers(case: Case, use: Use, today: date | None) -> Export:
         )
     if use.purpose != body.purpose:
         raise NotPermitted(
-            "approval.other_purpose", f"{case.id} 批准的是另一用途（{body.purpose}）",
+            "approval.other_purpose",
+            f"{case.id} 批准的是另一用途（{body.purpose}）",
             "请核对用途，或另行申请",
-        )  # fmt: skip
+        )
     if use.recipient and use.recipient.strip() != body.recipient:
         raise NotPermitted(
-            "approval.other_recipient", f"{case.id} 批准的接收方是“{body.recipient[:60]}”",
+            "approval.other_recipient",
+            f"{case.id} 批准的接收方是“{body.recipient[:60]}”",
             "请核对接收方，或另行申请",
-        )  # fmt: skip
+        )
     if use.rows is not None and use.rows > body.rows:
         raise NotPermitted(
             "approval.too_much",

@@ -58,8 +58,12 @@ def show_record(record: Record, policy: Policy) -> None:
     after = Counter(d.level for d in record.done if d.technique != "withhold")
     print(
         "级别："
-        + "  ".join(f"{n} 级 {before[n]:,} → {after[n]:,} 列" for n in range(5, 0, -1) if before[n] + after[n])
-    )  # fmt: skip
+        + "  ".join(
+            f"{n} 级 {before[n]:,} → {after[n]:,} 列"
+            for n in range(5, 0, -1)
+            if before[n] + after[n]
+        )
+    )
     if record.conditions:
         print("须另行完成：" + "、".join(policy.controls[c.control][0] for c in record.conditions))
 
@@ -86,11 +90,15 @@ def show_risk(found: Anonymity, chances: Risk, wanted: Wanted) -> None:
     print_table(
         ("攻击者", "他知道什么", "成功的可能"),
         [
-            ("检察官", "目标在表中", f"最高 {chances.prosecutor_highest:.2%}，平均 {chances.prosecutor_average:.2%}"),
+            (
+                "检察官",
+                "目标在表中",
+                f"最高 {chances.prosecutor_highest:.2%}，平均 {chances.prosecutor_average:.2%}",
+            ),
             ("记者", "目标不一定在表中", _journalist(chances)),
             ("营销者", "想认出尽量多的人", f"平均 {chances.marketer:.2%} 的行"),
         ],
-    )  # fmt: skip
+    )
     print(f"检察官风险高于 {chances.threshold:.0%} 的行占 {chances.above:.2%}")
 
 

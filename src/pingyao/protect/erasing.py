@@ -130,9 +130,10 @@ def file_facts(path: Path) -> Facts:
     with os.fdopen(handle, "rb") as file:
         if status.st_nlink > 1:
             raise Invalid(
-                "erase.linked", f"{path.name} 另有 {status.st_nlink - 1} 个硬链接，删去其一内容仍在",
+                "erase.linked",
+                f"{path.name} 另有 {status.st_nlink - 1} 个硬链接，删去其一内容仍在",
                 "请先去掉其他链接",
-            )  # fmt: skip
+            )
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"name": path.name, "size": status.st_size, "sha256": digest}
 
@@ -172,9 +173,10 @@ def _openers(thing: Thing, keys: KeyStore | None) -> list[tuple[str, int]]:
     for name, version in openers:
         if _state(keys, name, version) is None:
             raise NotFound(
-                "erase.foreign_key", f"密钥 {name} 版本 {version} 不在此密钥库，持有它的一方仍能打开",
+                "erase.foreign_key",
+                f"密钥 {name} 版本 {version} 不在此密钥库，持有它的一方仍能打开",
                 "请改用物理销毁，或由持有方一并销毁密钥",
-            )  # fmt: skip
+            )
     return openers
 
 
@@ -193,9 +195,10 @@ def _database(thing: Thing) -> Generator[sa.Connection]:
         text = str(error.orig).lower()
         kind = Conflict if "lock" in text or "busy" in text else Invalid
         raise kind(
-            "erase.database", f"数据库未能执行（{type(error.orig).__name__}），未作改动或已回滚",
+            "erase.database",
+            f"数据库未能执行（{type(error.orig).__name__}），未作改动或已回滚",
             "请核对权限、外键与占用情况后重试",
-        ) from None  # fmt: skip
+        ) from None
     finally:
         engine.dispose()
 
@@ -240,9 +243,10 @@ def _where(db: sa.Connection, thing: Thing) -> sa.ColumnElement[bool]:
     )
     if count := db.execute(strange).scalar_one():
         raise Invalid(
-            "erase.not_dates", f"{thing.table}.{thing.column} 有 {count:,} 行不是 2026-01-31 式的日期",
+            "erase.not_dates",
+            f"{thing.table}.{thing.column} 有 {count:,} 行不是 2026-01-31 式的日期",
             "请换一列，或先统一日期格式",
-        )  # fmt: skip
+        )
     return column < thing.before
 
 

@@ -118,9 +118,11 @@ def _check(pack: Pack) -> None:
     for row in pack.controls:
         if row.probe and row.probe not in PROBES:
             raise _bad(
-                pack, "pack.unknown_name", f"{row.id} 用了未知的证据 {row.probe[:60]}",
+                pack,
+                "pack.unknown_name",
+                f"{row.id} 用了未知的证据 {row.probe[:60]}",
                 f"可用：{'、'.join(PROBES)}",
-            )  # fmt: skip
+            )
     for rule in pack.approvals:
         if not rule.roles:
             raise _bad(pack, "pack.no_roles", f"{rule.id} 没有写审批角色", _GUIDE)

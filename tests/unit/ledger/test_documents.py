@@ -64,11 +64,15 @@ def test_packed_again_the_cells_are_the_same(tmp_path: Path) -> None:
         ("x.json", b"[" * 100_000, b"{", Difference("", "changed", "block", 1, 1)),
         ("x.xlsx", b"PK", b"PK\x03", Difference("", "changed", "block", 1, 1)),
         ("x.parquet", b"1", b"2", Difference("", "changed", "block", 1, 1)),
-        ("x.parquet", b"1" * (3 << 20), b"1" * (2 << 20) + b"2" * (1 << 20),
-         Difference("", "changed", "block", 3, 3)),
+        (
+            "x.parquet",
+            b"1" * (3 << 20),
+            b"1" * (2 << 20) + b"2" * (1 << 20),
+            Difference("", "changed", "block", 3, 3),
+        ),
         ("x.txt", b"", b"a", Difference("", "changed", "line", 1, 1)),
     ],
-)  # fmt: skip
+)
 def test_what_differs(tmp_path: Path, name: str, old: bytes, new: bytes, found: Difference) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()

@@ -111,7 +111,7 @@ BROKEN_SECOND = format_note(
         (FORK.request(8, 8), 422),
         (format_add_checkpoint(8, [bytes(32)], TREE.note(8)), 422),
     ],
-)  # fmt: skip
+)
 def test_what_it_refuses(store: WitnessStore, body: bytes, status: int) -> None:
     assert ask(store, TREE.request(0, 8)).status == 200
     before = store.latest(ORIGIN)

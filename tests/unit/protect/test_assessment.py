@@ -34,7 +34,7 @@ RULES = load_rules()
 
 
 def control(probe: str = "", strength: str = "应") -> Control:
-    return Control("c", "storage", "内容", strength, Citation("JR/T 0223-2021"), probe=probe)  # type: ignore[arg-type]
+    return Control("c", "storage", "内容", strength, Citation("JR/T 0223-2021"), probe=probe)
 
 
 def said(mark: Mark, days: int = 1) -> Statement:
@@ -129,8 +129,23 @@ def test_the_shipped_pack_claims_nothing() -> None:
     [
         {"controls": [{"probe": "no_such"}]},
         {"disable": ["no.such"]},
-        {"approvals": [{"id": "x", "roles": [], "text": "", "strength": "应", "citation": {"standard": ""}}]},
-        {"retention": [{"id": "x", "bound": "least", "trigger": "", "text": "", "strength": "应", "citation": {"standard": ""}}]},
+        {
+            "approvals": [
+                {"id": "x", "roles": [], "text": "", "strength": "应", "citation": {"standard": ""}}
+            ]
+        },
+        {
+            "retention": [
+                {
+                    "id": "x",
+                    "bound": "least",
+                    "trigger": "",
+                    "text": "",
+                    "strength": "应",
+                    "citation": {"standard": ""},
+                }
+            ]
+        },
         {"retention": [{"id": "x", "bound": "forever"}]},
         {"marks": {"很好": 1}},
         {"marks": {"符合": 2}},
@@ -138,7 +153,7 @@ def test_the_shipped_pack_claims_nothing() -> None:
         {"unknown": 1},
         {"pack": "lifecycle-product"},
     ],
-)  # fmt: skip
+)
 def test_packs_that_are_refused(tmp_path: Path, pack: dict[str, object]) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"pack": "own", "version": "1", "source": "s", **pack}))
@@ -147,9 +162,22 @@ def test_packs_that_are_refused(tmp_path: Path, pack: dict[str, object]) -> None
 
 
 def test_an_own_pack_lies_over_the_shipped(tmp_path: Path) -> None:
-    row = {"id": "own", "bound": "least", "years": 3, "trigger": "结清", "text": "t", "strength": "应",
-           "citation": {"standard": "本行制度"}}  # fmt: skip
-    pack = {"pack": "own", "version": "1", "source": "s", "disable": ["aml.identity"], "retention": [row]}  # fmt: skip
+    row = {
+        "id": "own",
+        "bound": "least",
+        "years": 3,
+        "trigger": "结清",
+        "text": "t",
+        "strength": "应",
+        "citation": {"standard": "本行制度"},
+    }
+    pack = {
+        "pack": "own",
+        "version": "1",
+        "source": "s",
+        "disable": ["aml.identity"],
+        "retention": [row],
+    }
     (tmp_path / "own.json").write_text(json.dumps(pack))
     ids = {s.id for s in load_rules([tmp_path]).retention}
     assert "own" in ids

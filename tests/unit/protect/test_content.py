@@ -21,8 +21,14 @@ def digest(columns: dict[str, list[object]], *, each: int = 100) -> tuple[int, s
     return found.rows, found.sha256, found.sm3
 
 
-@given(st.lists(st.tuples(st.text(), st.none() | st.integers(-(2**63), 2**63 - 1))), st.randoms(), st.integers(1, 7))  # fmt: skip
-def test_order_and_batches_do_not_matter(rows: list[tuple[str, int]], random: Random, each: int) -> None:  # fmt: skip
+@given(
+    st.lists(st.tuples(st.text(), st.none() | st.integers(-(2**63), 2**63 - 1))),
+    st.randoms(),
+    st.integers(1, 7),
+)
+def test_order_and_batches_do_not_matter(
+    rows: list[tuple[str, int]], random: Random, each: int
+) -> None:
     def table(rows: list[tuple[str, int]]) -> dict[str, list[object]]:
         return {
             "a": pa.array([r[0] for r in rows], pa.string()),
@@ -53,9 +59,11 @@ def test_other_rows_have_another(other: dict[str, list[object]]) -> None:
 
 
 def test_cells_do_not_run_together() -> None:
-    pairs = [({"a": ["12:"], "b": ["x"]}, {"a": ["1"], "b": ["2:x"]}),
-             ({"a": ["1:a1"], "b": ["b"]}, {"a": ["1:a"], "b": ["1b"]}),
-             ({"a": ["-"], "b": [""]}, {"a": [None], "b": ["-"]})]  # fmt: skip
+    pairs = [
+        ({"a": ["12:"], "b": ["x"]}, {"a": ["1"], "b": ["2:x"]}),
+        ({"a": ["1:a1"], "b": ["b"]}, {"a": ["1:a"], "b": ["1b"]}),
+        ({"a": ["-"], "b": [""]}, {"a": [None], "b": ["-"]}),
+    ]
     for one, other in pairs:
         assert digest(one) != digest(other)
 

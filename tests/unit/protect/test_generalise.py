@@ -77,8 +77,18 @@ def test_codes(code: str | None, level: str, kept: str | None) -> None:
         ("北京市海淀区中关村大街1号", "北京市", "北京市", "北京市海淀区"),
         ("北京海淀区中关村大街1号", "北京市", "北京市", "北京市海淀区"),
         ("上海市市辖区浦东新区世纪大道8号", "上海市", "上海市", None),
-        ("新疆维吾尔自治区伊犁哈萨克自治州伊宁市解放路2号", "新疆维吾尔自治区", "新疆维吾尔自治区伊犁哈萨克自治州", "新疆维吾尔自治区伊犁哈萨克自治州伊宁市"),
-        ("内蒙古自治区锡林郭勒盟苏尼特右旗赛汉塔拉镇", "内蒙古自治区", "内蒙古自治区锡林郭勒盟", "内蒙古自治区锡林郭勒盟苏尼特右旗"),
+        (
+            "新疆维吾尔自治区伊犁哈萨克自治州伊宁市解放路2号",
+            "新疆维吾尔自治区",
+            "新疆维吾尔自治区伊犁哈萨克自治州",
+            "新疆维吾尔自治区伊犁哈萨克自治州伊宁市",
+        ),
+        (
+            "内蒙古自治区锡林郭勒盟苏尼特右旗赛汉塔拉镇",
+            "内蒙古自治区",
+            "内蒙古自治区锡林郭勒盟",
+            "内蒙古自治区锡林郭勒盟苏尼特右旗",
+        ),
         ("吉林省吉林市昌邑区解放大路3号", "吉林省", "吉林省吉林市", "吉林省吉林市昌邑区"),
         ("中国四川省成都市武侯区1号", "四川省", "四川省成都市", "四川省成都市武侯区"),
         ("杭州市西湖区文三路9号", "***", "杭州市", "杭州市西湖区"),
@@ -87,7 +97,7 @@ def test_codes(code: str | None, level: str, kept: str | None) -> None:
         ("", "", "", ""),
         (None, None, None, None),
     ],
-)  # fmt: skip
+)
 def test_addresses(
     address: str | None, province: str | None, city: str | None, county: str | None
 ) -> None:
@@ -117,7 +127,16 @@ def test_provinces_are_complete() -> None:
 def test_bands_of_amounts() -> None:
     given = pa.array(["-5", "0", "9999.99", "10000", "1e9", "x", None, ""])
     made, unfit = numbers.bands(given, numbers.read_edges("0,10000,100000"))
-    assert made.to_pylist() == ["<0", "[0,10000)", "[0,10000)", "[10000,100000)", None, None, None, None]  # fmt: skip
+    assert made.to_pylist() == [
+        "<0",
+        "[0,10000)",
+        "[0,10000)",
+        "[10000,100000)",
+        None,
+        None,
+        None,
+        None,
+    ]
     assert unfit == 2
     assert numbers.bands(pa.array([18, 17]), (18.0,))[0].to_pylist() == ["≥18", "<18"]
 

@@ -31,7 +31,7 @@ def policy() -> Policy:
 
 
 def field(name: str, type_: str, level: int, personal: int, **more: object) -> Field:
-    return Field(Place("", "t", name), type_, level, personal, **more)  # type: ignore[arg-type]
+    return Field(Place("", "t", name), type_, level, personal, **more)
 
 
 def inventory(*fields: Field) -> Inventory:
@@ -85,9 +85,21 @@ def test_each_purpose_gets_what_it_needs(policy: Policy) -> None:
 
 
 TYPES = st.sampled_from(
-    ["id_card_no", "card_security", "biometric", "password_or_secret", "other", "amount_balance",
-     "free_text_remark", "person_name", "date_time", "mobile", "verification_code", "unheard_of"]
-)  # fmt: skip
+    [
+        "id_card_no",
+        "card_security",
+        "biometric",
+        "password_or_secret",
+        "other",
+        "amount_balance",
+        "free_text_remark",
+        "person_name",
+        "date_time",
+        "mobile",
+        "verification_code",
+        "unheard_of",
+    ]
+)
 
 
 @settings(deadline=None)
@@ -179,7 +191,7 @@ def test_what_the_rules_forbid_cannot_be_chosen(
 ) -> None:
     made, _ = planned(policy, "testing")
     with pytest.raises(Invalid) as refusal:
-        choose(made, {Place("", "t", column): (technique, params)}, policy)  # type: ignore[dict-item]
+        choose(made, {Place("", "t", column): (technique, params)}, policy)
     assert refusal.value.code == "protect.bad_choice"
     assert column in refusal.value.detail
 
@@ -291,23 +303,56 @@ def test_an_own_pack_goes_before_the_shipped_ones(tmp_path: Path) -> None:
         ({"rules": [{"id": "x"}]}, "pack.malformed"),
         ({"surprise": 1}, "pack.malformed"),
         (
-            {"rules": [{"id": "x", "stages": ["sharing"], "act": "forbid", "controls": ["hide"],
-                        "strength": "应", "text": "t", "citation": CITATION}]},
+            {
+                "rules": [
+                    {
+                        "id": "x",
+                        "stages": ["sharing"],
+                        "act": "forbid",
+                        "controls": ["hide"],
+                        "strength": "应",
+                        "text": "t",
+                        "citation": CITATION,
+                    }
+                ]
+            },
             "pack.weak_prohibition",
         ),
         (
-            {"rules": [{"id": "x", "stages": ["sharing"], "act": "require", "controls": ["magic"],
-                        "strength": "应", "text": "t", "citation": CITATION}]},
+            {
+                "rules": [
+                    {
+                        "id": "x",
+                        "stages": ["sharing"],
+                        "act": "require",
+                        "controls": ["magic"],
+                        "strength": "应",
+                        "text": "t",
+                        "citation": CITATION,
+                    }
+                ]
+            },
             "pack.unknown_name",
         ),
         (
-            {"rules": [{"id": "x", "stages": ["sharing"], "act": "require", "controls": ["hide"],
+            {
+                "rules": [
+                    {
+                        "id": "x",
+                        "stages": ["sharing"],
+                        "act": "require",
+                        "controls": ["hide"],
                         "when": {"type": ["nonsense"]},
-                        "strength": "应", "text": "t", "citation": CITATION}]},
+                        "strength": "应",
+                        "text": "t",
+                        "citation": CITATION,
+                    }
+                ]
+            },
             "pack.unknown_name",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_pack_is_refused(tmp_path: Path, rows: dict[str, object], code: str) -> None:
     with pytest.raises(Invalid) as refusal:
         load((own(tmp_path, **rows),))

@@ -323,7 +323,9 @@ def test_a_source_written_to_meanwhile_is_not_sealed(
     source, target = tmp_path / "clear", tmp_path / "out"
     source.write_bytes(b"x" * 5000)
     with pytest.raises(Conflict) as told:
-        sealing.seal(source, target, store, ("national",), suite="gm", told=lambda _: change(source))  # fmt: skip
+        sealing.seal(
+            source, target, store, ("national",), suite="gm", told=lambda _: change(source)
+        )
     assert told.value.code == "protect.source_changed"
     assert not target.exists()
 

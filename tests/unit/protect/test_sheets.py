@@ -42,7 +42,11 @@ def test_a_row_grows_with_what_it_wraps(
 
 
 def test_facts_of_a_certificate_read_as_words() -> None:
-    facts = {"method": "overwrite", "exists": False, "attachments": [{"name": "a.pdf", "size": 12_000}, {"name": "b"}]}  # fmt: skip
+    facts = {
+        "method": "overwrite",
+        "exists": False,
+        "attachments": [{"name": "a.pdf", "size": 12_000}, {"name": "b"}],
+    }
     assert told(facts) == (
         "方法：随机数据覆写后删除；仍存在：否；附件：（文件：a.pdf；字节：12,000）、（文件：b）"
     )

@@ -67,7 +67,12 @@ def watermark(
         use = use_of(approval, for_, source, recipient=name, opened=(opened.name, reading, table))
         actor = getpass.getuser()
         terms = Terms(opened.name, for_, in_force, recorder, actor, recorder.require(use))
-        at = {Place(s, t, c): protected[t, c] for s, t, cs in reading.columns() for c in cs if (t, c) in protected}  # fmt: skip
+        at = {
+            Place(s, t, c): protected[t, c]
+            for s, t, cs in reading.columns()
+            for c in cs
+            if (t, c) in protected
+        }
         sink = open_sink(target, "parquet")
         done = mark(reading, table, marking, marks, name, sink, terms, scanner, at)
     print(f"已写入 {target}：{sum(m.rows for m in done.made):,} 行，水印指向“{name}”")

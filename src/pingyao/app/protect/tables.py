@@ -46,7 +46,11 @@ def risk(
     from pingyao.protect.cli import show_risk
 
     if not 0 < threshold < 1 or (population is not None and population < 1):
-        raise Invalid("protect.bad_option", "--threshold 应在 0 与 1 之间，--population 为正整数", "请改正后再试")  # fmt: skip
+        raise Invalid(
+            "protect.bad_option",
+            "--threshold 应在 0 与 1 之间，--population 为正整数",
+            "请改正后再试",
+        )
     wanted = Wanted(names(qi), sensitive)
     with closing(open_source(source)) as opened:
         found, chances = assess(SourceReading(opened), table, wanted, threshold, population)
@@ -142,7 +146,11 @@ def statistics(
 
     known = names(groups)
     if not 0 < epsilon <= 20 or most < 1 or not unit > 0 or bool(by) != bool(known):
-        raise Invalid("protect.bad_option", "应有 0<ε≤20，--most≥1，--unit>0，--by 与 --groups 同用", "请改正后再试")  # fmt: skip
+        raise Invalid(
+            "protect.bad_option",
+            "应有 0<ε≤20，--most≥1，--unit>0，--by 与 --groups 同用",
+            "请改正后再试",
+        )
     if total and not low < high:
         raise Invalid("protect.bad_option", "求和须给出 --low 与 --high", "请给出与数据无关的界限")
     question = Question(epsilon, total, low, high, unit, by, known, person, most)

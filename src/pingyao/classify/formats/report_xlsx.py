@@ -135,21 +135,41 @@ def _cover(book: Any, formats: dict[str, Any], result: ScanResult, summary: Summ
     facts: list[tuple[str, str, str]] = [
         ("数据源", f"{visible(result.source, 200)}（{result.kind}）", ""),
         ("读取范围", f"{coverage}；共读取 {summary.rows:,} 行", _ASSETS),
-        ("扫描时间", f"{result.started_at:%Y-%m-%d %H:%M} 至 {result.finished_at:%H:%M}（UTC）", ""),
-        ("软件与规则包", f"pingyao {result.version}；" + "、".join(f"{p.name} {p.version}" for p in result.packs), ""),
+        (
+            "扫描时间",
+            f"{result.started_at:%Y-%m-%d %H:%M} 至 {result.finished_at:%H:%M}（UTC）",
+            "",
+        ),
+        (
+            "软件与规则包",
+            f"pingyao {result.version}；"
+            + "、".join(f"{p.name} {p.version}" for p in result.packs),
+            "",
+        ),
         ("表、列", f"{summary.tables:,} 张表，{summary.columns:,} 列", _ASSETS),
         *_parts(_LEVELS, ((f"{level} 级", n) for level, n in summary.by_level.items())),
         ("个人金融信息", f"{summary.personal:,} 列", _PERSONAL),
-        *_parts(_PERSONAL, ((c, summary.by_personal[c]) for c in ("C3", "C2", "C1") if c in summary.by_personal)),
+        *_parts(
+            _PERSONAL,
+            ((c, summary.by_personal[c]) for c in ("C3", "C2", "C1") if c in summary.by_personal),
+        ),
         ("重要数据候选", f"{summary.candidates:,} 列；须由人判定", _CANDIDATES),
         ("待复核", f"{summary.review:,} 列；把握不足，不作断言", _REVIEW),
         ("隐藏发现", f"{summary.hidden:,} 处；备注等字段内的零星个人信息", _HIDDEN),
         ("取值漂移", f"{summary.drifted:,} 列；取值与上次记录的扫描相比有实质变化", _DRIFTED),
-        *([("增量读取", say_carried(result.tables), _INCREMENTAL)] if is_incremental(result) else ()),
+        *(
+            [("增量读取", say_carried(result.tables), _INCREMENTAL)]
+            if is_incremental(result)
+            else ()
+        ),
         ("未读取", f"{summary.unread:,} 处", _UNREAD),
         ("规则依据", f"{len(summary.rules):,} 条", _RULES),
-        ("说明", "级别为参考级别；标“待核对”的规则尚未与标准原文逐条核对。5 级与重要数据只作候选，由人判定。", ""),
-    ]  # fmt: skip
+        (
+            "说明",
+            "级别为参考级别；标“待核对”的规则尚未与标准原文逐条核对。5 级与重要数据只作候选，由人判定。",
+            "",
+        ),
+    ]
     for row, (label, text, target) in enumerate(facts, 2):
         sheet.write_string(row, 0, label, formats["label"])
         if target:

@@ -58,9 +58,12 @@ def write_review(entries: Sequence[Entry], book: RuleBook, path: Path) -> None:
             1, 13, last, 13, {"validate": "list", "source": f"={_LISTS}!$C$1:$C${len(leaves)}"}
         )
         sheet.data_validation(
-            1, 14, last, 14,
+            1,
+            14,
+            last,
+            14,
             {"validate": "integer", "criteria": "between", "minimum": 1, "maximum": 5},
-        )  # fmt: skip
+        )
         sheet.freeze_panes(1, 5)
         sheet.autofilter(0, 0, last, len(_HEADERS) - 1)
 

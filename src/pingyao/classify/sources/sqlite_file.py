@@ -55,7 +55,7 @@ class Opened:
 
     def rows(self) -> sqlite_library.Handle | None:
         """Returns the connection for rows; None where the library cannot be reached."""
-        found = sqlite_library.library()
+        found = sqlite_library.copy_in_use()
         if self._rows is None and found is not None:
             self._rows = sqlite_library.Handle(
                 found, self._uri, busy=self._busy, longest=self._longest, late=self._late

@@ -55,7 +55,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def copy_in_use() -> ctypes.CDLL | None:
     """Returns the library; None where Python has it built in and keeps its functions to itself."""
     try:
         # Names are looked for in the module and in what it is linked with.
@@ -71,7 +71,7 @@ def library() -> ctypes.CDLL | None:
 
 def addresses() -> dict[str, int]:
     """Returns where the functions are, by name, for compiled code."""
-    found = {name: getattr(library(), name) for name in _SIGNATURES}
+    found = {name: getattr(copy_in_use(), name) for name in _SIGNATURES}
     return {name: ctypes.cast(each, c_void_p).value or 0 for name, each in found.items()}
 
 

@@ -62,7 +62,7 @@ async def replay(request: Request[Any, Any, Any]) -> Response[bytes] | None:
     account, key = session.actor.id, found[1]
     kept = await to_thread.run_sync(_claim, node, account, key, asked.hexdigest())
     if kept is None:
-        request.scope[_CLAIM] = account, key  # type: ignore[literal-required]  # our own key in the scope  # a note of ours
+        request.scope[_CLAIM] = account, key  # type: ignore[literal-required]  # our own key in the scope
         return None
     status, body = kept
     return Response(

@@ -56,12 +56,18 @@ def _data(
         "contradicted": sum(a.contradicted for a in assessment.answers),
         "changed": len(changed),
         "stages": [
-            (CHAPTERS[s.chapter], s.score, then.get(s.chapter), s.answered, s.of,
-             [s.marks.get(m, 0) for m in MARKS])
+            (
+                CHAPTERS[s.chapter],
+                s.score,
+                then.get(s.chapter),
+                s.answered,
+                s.of,
+                [s.marks.get(m, 0) for m in MARKS],
+            )
             for s in assessment.scores
         ],
         "rows": [_row(a, moved.get(a.control.id, "")) for a in assessment.answers],
-    }  # fmt: skip
+    }
 
 
 def _row(answer: Answer, before: str) -> tuple[object, ...]:

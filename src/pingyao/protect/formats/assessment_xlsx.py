@@ -51,7 +51,16 @@ def write_assessment(assessment: Assessment, changed: Sequence[Change], path: Pa
         sheet.data_validation(1, _OPEN, last, _OPEN, {"validate": "list", "source": list(_ANSWERS)})
         sheet.freeze_panes(1, 3)
         sheet.autofilter(0, 0, last, len(_HEADERS) - 1)
-        sheet.protect("", {"format_cells": True, "format_columns": True, "format_rows": True, "autofilter": True, "sort": True})  # fmt: skip
+        sheet.protect(
+            "",
+            {
+                "format_cells": True,
+                "format_columns": True,
+                "format_rows": True,
+                "autofilter": True,
+                "sort": True,
+            },
+        )
     path.chmod(0o600)
 
 
@@ -61,15 +70,24 @@ def _facts(assessment: Assessment, changed: Sequence[Change]) -> list[tuple[str,
     total = "—" if assessment.total is None else f"{assessment.total:.0%}"
     return [
         ("系统", assessment.system),
-        ("数据最高级别", f"{assessment.level} 级" + (f"，C{assessment.personal}" if assessment.personal else "")),
+        (
+            "数据最高级别",
+            f"{assessment.level} 级" + (f"，C{assessment.personal}" if assessment.personal else ""),
+        ),
         ("时间、经办", f"{assessment.at.astimezone():%Y-%m-%d %H:%M} {assessment.actor}"),
         ("得分", f"{total}（已答 {told} / 适用 {of} 项；分值为产品默认，不是标准的评分）"),
         ("与上次相比", f"{len(changed)} 项答复有变化"),
         ("规则包", f"{assessment.program}；{'、'.join(assessment.packs)}"),
-        ("怎样填写", "只填黄色四列，不必填的行留空；答复为符合、部分、不符合或不适用，均须写明理由与责任人"),
+        (
+            "怎样填写",
+            "只填黄色四列，不必填的行留空；答复为符合、部分、不符合或不适用，均须写明理由与责任人",
+        ),
         ("然后", "pingyao lifecycle assess read 工作簿 --system 系统，再运行 assess run"),
-        ("须知", "要求以产品自己的话概括，未与标准原文逐条核对；证据表明不符合的，人的答复不能改为更好"),
-    ]  # fmt: skip
+        (
+            "须知",
+            "要求以产品自己的话概括，未与标准原文逐条核对；证据表明不符合的，人的答复不能改为更好",
+        ),
+    ]
 
 
 def _cells(answer: Answer) -> tuple[str, ...]:

@@ -57,9 +57,10 @@ def write_certificate(case: Case, folder: Path) -> tuple[Path, Path]:
     check_signatures(case)
     if state(case) != "verified" or not isinstance(case.body, Destruction):
         raise NotYet(
-            "lifecycle.not_verified", f"{case.id} {STATES[state(case)]}，不能出具销毁凭证",
+            "lifecycle.not_verified",
+            f"{case.id} {STATES[state(case)]}，不能出具销毁凭证",
             "核实之后才有凭证",
-        )  # fmt: skip
+        )
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"{case.id}.json", folder / f"{case.id}.html"
     document = Document(FORMAT, f"pingyao {version('pingyao')}", case)
@@ -96,15 +97,33 @@ def fingerprint(public_key: str) -> str:
 def told(facts: dict[str, object]) -> str:
     """Returns facts in words."""
     names = {
-        "role": "角色", "reason": "理由", "name": "文件", "size": "字节", "sha256": "SHA-256",
-        "rows": "行数", "of_rows": "全表行数", "keys": "密钥", "method": "方法", "checked": "核实方式",
-        "exists": "仍存在", "usable": "仍可用的密钥", "statement": "说明", "attachments": "附件",
-        "inspected": "查看", "state": "状态", "bound": "方案或文件", "recipient": "接收方",
-    }  # fmt: skip
+        "role": "角色",
+        "reason": "理由",
+        "name": "文件",
+        "size": "字节",
+        "sha256": "SHA-256",
+        "rows": "行数",
+        "of_rows": "全表行数",
+        "keys": "密钥",
+        "method": "方法",
+        "checked": "核实方式",
+        "exists": "仍存在",
+        "usable": "仍可用的密钥",
+        "statement": "说明",
+        "attachments": "附件",
+        "inspected": "查看",
+        "state": "状态",
+        "bound": "方案或文件",
+        "recipient": "接收方",
+    }
     said = {
-        "path": "查看原路径", "catalog": "查看库表目录", "count": "清点行数", "keys": "查看密钥状态",
-        "statement": "由人说明", **METHODS,
-    }  # fmt: skip
+        "path": "查看原路径",
+        "catalog": "查看库表目录",
+        "count": "清点行数",
+        "keys": "查看密钥状态",
+        "statement": "由人说明",
+        **METHODS,
+    }
 
     def word(value: object) -> str:
         if isinstance(value, bool):
@@ -136,23 +155,33 @@ def _page(case: Case, body: Destruction, json_path: Path) -> str:
     ]
     signed = [("request", case.requester, case.requested_at, case.algorithm, case.public_key)]
     signed += [(s.act, s.actor, s.at, s.algorithm, s.public_key) for s in case.steps]
-    return jinja2.Environment(autoescape=True).from_string(_HTML).render(
-        id=case.id,
-        title="数据销毁凭证" if body.end == "destruction" else "数据删除凭证",
-        end="销毁" if body.end == "destruction" else "删除",
-        facts=facts,
-        limit=LIMITS[body.method],
-        signed=[
-            (ACTS[act], who, f"{at.astimezone():%Y-%m-%d %H:%M:%S}", _ALGORITHMS.get(algorithm, algorithm), fingerprint(key))
-            for act, who, at, algorithm, key in signed
-        ],
-        approvers=[s.actor for s in case.steps if s.act == "approve"],
-        executor=last["carry_out"].actor,
-        supervisor=last["verify"].actor,
-        on=last["verify"].at.astimezone(),
-        sha256=hashlib.sha256(json_path.read_bytes()).hexdigest(),
-        json=json_path.name,
-    )  # fmt: skip
+    return (
+        jinja2.Environment(autoescape=True)
+        .from_string(_HTML)
+        .render(
+            id=case.id,
+            title="数据销毁凭证" if body.end == "destruction" else "数据删除凭证",
+            end="销毁" if body.end == "destruction" else "删除",
+            facts=facts,
+            limit=LIMITS[body.method],
+            signed=[
+                (
+                    ACTS[act],
+                    who,
+                    f"{at.astimezone():%Y-%m-%d %H:%M:%S}",
+                    _ALGORITHMS.get(algorithm, algorithm),
+                    fingerprint(key),
+                )
+                for act, who, at, algorithm, key in signed
+            ],
+            approvers=[s.actor for s in case.steps if s.act == "approve"],
+            executor=last["carry_out"].actor,
+            supervisor=last["verify"].actor,
+            on=last["verify"].at.astimezone(),
+            sha256=hashlib.sha256(json_path.read_bytes()).hexdigest(),
+            json=json_path.name,
+        )
+    )
 
 
 _HTML = """<!doctype html>

@@ -25,14 +25,19 @@ def write_due(dues: Sequence[Due], schedules: Sequence[Schedule], today: date, p
         styles = formats(book)
         counts = [(STATUS[s], sum(d.status == s for d in dues)) for s in STATUS]
         cover(
-            book, styles, "数据留存与到期",
+            book,
+            styles,
+            "数据留存与到期",
             [
                 ("截至", f"{today}"),
                 *((name, f"{count:,} 张表") for name, count in counts),
-                ("说明", "最低期限届满前不得删除，最高期限届满即应删除；引用的法规与标准均待核对，由机构确认后执行"),
+                (
+                    "说明",
+                    "最低期限届满前不得删除，最高期限届满即应删除；引用的法规与标准均待核对，由机构确认后执行",
+                ),
                 ("怎样读", "“早于此日”一列：在该日或之前触发的记录，已满全部最低期限，可按行删除"),
             ],
-        )  # fmt: skip
+        )
         columns = (
             *(
                 ("状态", 12),
@@ -65,10 +70,20 @@ def write_due(dues: Sequence[Due], schedules: Sequence[Schedule], today: date, p
             for s in schedules
         )
         table(
-            book, styles, "留存规则",
-            (("编号", 16), ("界限", 7), ("期限", 9), ("起算", 18), ("程度", 9), ("内容", 46), ("依据", 46)),
+            book,
+            styles,
+            "留存规则",
+            (
+                ("编号", 16),
+                ("界限", 7),
+                ("期限", 9),
+                ("起算", 18),
+                ("程度", 9),
+                ("内容", 46),
+                ("依据", 46),
+            ),
             rows,
-        )  # fmt: skip
+        )
     path.chmod(0o600)
 
 

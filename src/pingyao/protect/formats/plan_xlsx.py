@@ -42,12 +42,25 @@ def write_plan_xlsx(plan: Plan, policy: Policy, path: Path) -> None:
             ("用途", aim.zh + ("，数据离开本机构" if aim.leaves else "，数据在本机构内")),
             ("制定时间", f"{plan.made_at:%Y-%m-%d %H:%M} UTC，pingyao {plan.version}"),
             ("规则包", "、".join(plan.packs)),
-            ("列", f"共 {len(chosen):,} 列："
-             + "，".join(f"{policy.techniques[t].zh} {chosen.count(t):,}" for t in policy.techniques if t in chosen)),
+            (
+                "列",
+                f"共 {len(chosen):,} 列："
+                + "，".join(
+                    f"{policy.techniques[t].zh} {chosen.count(t):,}"
+                    for t in policy.techniques
+                    if t in chosen
+                ),
+            ),
             ("未读取", "；".join(f"{u.where}：{u.detail}" for u in plan.unseen) or "无"),
-            ("怎样填", "在“方案”页黄色的“选用技术”“参数”两列改选，其余各列改动无效；级别、类型有误的，请在数据资产目录更正后重新制定方案。"),
-            ("然后", "pingyao protect run 数据源 目标 --plan 本文件；每一列都会按规则重新核验，不合规则的改选不予执行。"),
-        ]  # fmt: skip
+            (
+                "怎样填",
+                "在“方案”页黄色的“选用技术”“参数”两列改选，其余各列改动无效；级别、类型有误的，请在数据资产目录更正后重新制定方案。",
+            ),
+            (
+                "然后",
+                "pingyao protect run 数据源 目标 --plan 本文件；每一列都会按规则重新核验，不合规则的改选不予执行。",
+            ),
+        ]
         cover(book, styles, "数据保护方案", facts)
         _choices(book, styles, plan, policy)
         table(
@@ -93,14 +106,17 @@ def _choices(book: Any, styles: dict[str, Any], plan: Plan, policy: Policy) -> N
             letter = xl_col_to_name(column, True)
             places[choice.allowed] = f"={_LISTS}!{letter}$1:{letter}${len(choice.allowed)}"
         sheet.data_validation(
-            row, _TECHNIQUE, row, _TECHNIQUE,
+            row,
+            _TECHNIQUE,
+            row,
+            _TECHNIQUE,
             {
                 "validate": "list",
                 "source": places[choice.allowed],
                 "error_title": "不可选用",
                 "error_message": "该列的规则不允许这项技术，请从列表中选择。",
             },
-        )  # fmt: skip
+        )
     sheet.freeze_panes(1, 3)
     allow = {"autofilter": True, "sort": True, "format_columns": True, "format_rows": True}
     sheet.protect("", allow)

@@ -152,24 +152,34 @@ def _write_xlsx(record: Record, policy: Policy, path: Path) -> None:
         rows = (_done(d, policy) for d in record.done)
         table(book, styles, "逐列", _DONE, rows, frozenset({8, 9}))
         table(
-            book, styles, "残留",
+            book,
+            styles,
+            "残留",
             (("表", 24), ("字段", 24), ("种类", 24), ("数量", 12), ("说明", 70)),
             ((r.place.table, r.place.column, r.code, r.count, r.detail) for r in record.residuals),
-        )  # fmt: skip
+        )
         table(
-            book, styles, "目标文件",
+            book,
+            styles,
+            "目标文件",
             (("库/模式/文件", 24), ("表", 24), ("行数", 14), ("文件", 40), ("SHA-256", 70)),
             ((m.schema, m.table, m.rows, m.file, m.sha256) for m in record.made),
-        )  # fmt: skip
+        )
         table(
-            book, styles, "须另行完成",
+            book,
+            styles,
+            "须另行完成",
             (("措施", 26), ("程度", 10), ("要求", 70), ("依据", 50)),
             (
-                (policy.controls[c.control][0], record.demands[c.demand].strength,
-                 record.demands[c.demand].text, cited(record.demands[c.demand].citation))
+                (
+                    policy.controls[c.control][0],
+                    record.demands[c.demand].strength,
+                    record.demands[c.demand].text,
+                    cited(record.demands[c.demand].citation),
+                )
                 for c in record.conditions
             ),
-        )  # fmt: skip
+        )
     path.chmod(0o600)
 
 
@@ -213,17 +223,25 @@ p.note{color:#52606d}td.k{min-width:7em}@page{size:A4 landscape;margin:12mm}
 
 def _write_html(record: Record, policy: Policy, path: Path) -> None:
     techniques = [d.technique for d in record.done]
-    text = jinja2.Environment(autoescape=True).from_string(_PAGE).render(
-        facts=_facts(record, policy),
-        released=record.released,
-        residuals=record.residuals[:_SHOWN],
-        used=[(t, techniques.count(t.id)) for t in policy.techniques.values() if t.id in techniques],
-        rows=[_done(d, policy) for d in record.done[:_SHOWN]],
-        more=max(0, len(record.done) - _SHOWN),
-        conditions=[
-            (policy.controls[c.control][0], d.strength, d.text, cited(d.citation))
-            for c in record.conditions
-            for d in (record.demands[c.demand],)
-        ],
-    )  # fmt: skip
+    text = (
+        jinja2.Environment(autoescape=True)
+        .from_string(_PAGE)
+        .render(
+            facts=_facts(record, policy),
+            released=record.released,
+            residuals=record.residuals[:_SHOWN],
+            used=[
+                (t, techniques.count(t.id))
+                for t in policy.techniques.values()
+                if t.id in techniques
+            ],
+            rows=[_done(d, policy) for d in record.done[:_SHOWN]],
+            more=max(0, len(record.done) - _SHOWN),
+            conditions=[
+                (policy.controls[c.control][0], d.strength, d.text, cited(d.citation))
+                for c in record.conditions
+                for d in (record.demands[c.demand],)
+            ],
+        )
+    )
     write_atomically(path, text.encode())

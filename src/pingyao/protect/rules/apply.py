@@ -136,7 +136,11 @@ class Worker:
     def _drifted(self, schema: pa.Schema) -> Conflict:
         place = next(iter(self._choices.values())).field.place
         given = self._given or schema
-        changed = [n for n in given.names if n not in schema.names or schema.field(n).type != given.field(n).type]  # fmt: skip
+        changed = [
+            n
+            for n in given.names
+            if n not in schema.names or schema.field(n).type != given.field(n).type
+        ]
         return Conflict(
             "protect.type_drift",
             f"表 {place.table[:80]} 的列 {'、'.join(c[:40] for c in changed[:5])} 中途改变了类型",

@@ -106,7 +106,7 @@ def _may(case: Case, step: Step) -> None:
                     case,
                     f"{step.actor} 已办过“{ACTS[theirs]}”，不得再办“{ACTS[mine]}”",
                     "请由另一人办理",
-                )  # fmt: skip
+                )
     if step.act == "approve":
         if who in _who(case, "approve"):
             raise _refused(case, f"{step.actor} 已批准过，不能批准两次", "请由另一人批准")
@@ -116,9 +116,10 @@ def _may(case: Case, step: Step) -> None:
         role = str(step.facts.get("role", ""))
         if isinstance(case.body, Export) and role not in needed(case):
             raise _refused(
-                case, f"此项不需要或已有“{role}”的批准",
+                case,
+                f"此项不需要或已有“{role}”的批准",
                 f"尚需：{'、'.join(needed(case))}",
-            )  # fmt: skip
+            )
 
 
 def needed(case: Case) -> tuple[str, ...]:

@@ -174,7 +174,11 @@ def _places(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     drawn = prf(pa.array(lead).cast(pa.string()) if rows is None else as_text(rows))
     chosen = known & (drawn[:, 1] % np.uint64(spot.one_in) == 0)
-    return (drawn[:, 0] & np.uint64(BITS - 1)).astype(np.int64), chosen, (drawn[:, 0] >> np.uint64(8)) & np.uint64(1)  # fmt: skip
+    return (
+        (drawn[:, 0] & np.uint64(BITS - 1)).astype(np.int64),
+        chosen,
+        (drawn[:, 0] >> np.uint64(8)) & np.uint64(1),
+    )
 
 
 def _decimals(unit: float) -> int:
